@@ -1,0 +1,39 @@
+# `make demo` and `make test` do all their own set-up. `make help` lists the rest.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13 3.14,$(if $(shell command -v python$(v)),python$(v))) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FRAMES ?= 240
+SPEED ?=
+
+.PHONY: help setup demo check test accuracy bench chaos systemd-test clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+
+setup: $(READY)  ## a virtual environment with everything pinned
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ringwatch needs Python 3.11 or newer; name one with make PYTHON=python3.x"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 2; }
+	@echo "installing the pinned packages into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## the main job on a simulated beamline: FRAMES=240 SPEED=
+	@$(BIN)/ringwatch demo --frames $(FRAMES) $(if $(SPEED),--speed $(SPEED))
+
+check: $(READY)  ## style, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(READY)  ## the tests, fast ones first
+	$(BIN)/python -m pytest
+
+bench: $(READY)  ## speed, as ratios within one run
+	$(BIN)/python tests/benchmarks/bench.py
+
+clean:  ## forget the environment and what was made
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The ringwatch service: frames in, results out."""

@@ -1,0 +1,45 @@
+"""Errors of the service, on top of those of the science.
+
+::
+
+    RingwatchError              (ringwatch_pipelines.errors) everything raised on purpose
+      SettingsError             the configuration cannot be used
+      InputFileError            a frame, dark, mask or recording cannot be read
+      DetectorError             the detector or its IOC does not do what it should
+      CyclerError               the cycler's file or PVs cannot be read
+      SinkError                 results cannot be written or published
+      WireError                 a message on a socket is not one of ours
+      SubscriptionError         a subscriber cannot reach or understand the publisher
+
+A message is one sentence: what was expected, what came, and from which PV, file or frame.
+"""
+
+from ringwatch_pipelines.errors import RingwatchError
+
+
+class SettingsError(RingwatchError):
+    """The configuration cannot be used."""
+
+
+class InputFileError(RingwatchError):
+    """A frame, dark, mask or recording cannot be read."""
+
+
+class DetectorError(RingwatchError):
+    """The detector or its IOC does not do what it should."""
+
+
+class CyclerError(RingwatchError):
+    """The cycler's file or PVs cannot be read."""
+
+
+class SinkError(RingwatchError):
+    """Results cannot be written or published."""
+
+
+class WireError(RingwatchError):
+    """A message on a socket is not one of ours."""
+
+
+class SubscriptionError(RingwatchError):
+    """A subscriber cannot reach or understand the publisher."""

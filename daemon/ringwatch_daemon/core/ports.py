@@ -1,0 +1,81 @@
+"""The ports of the daemon: what a new detector, cycler or sink has to offer.
+
+Each is a Protocol of one to three methods with an in-memory fake in ``tests/fakes``.
+"""
+
+from threading import Event as StopRequest
+from typing import Protocol
+
+from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.frames import Frame
+
+from ringwatch_daemon.core.records import Record
+
+
+class FrameIntake(Protocol):
+    """Where a source puts what it sees. Every method returns at once and may be called from any thread."""
+
+    def frame(self, frame: Frame) -> None:
+        """Hand over a frame."""
+        ...
+
+    def refused(self, *, unique_id: int | None, timestamp_ns: int, reason: str, text: str) -> None:
+        """Tell of a frame that was announced but cannot be taken; `unique_id` is None where even that is unknown.
+
+        `timestamp_ns` is the receive time where the frame brought no usable time of its own.
+        """
+        ...
+
+    def connection(self, *, connected: bool, text: str) -> None:
+        """Tell that the source has, or has lost, its connection."""
+        ...
+
+    def warning(self, *, kind: str, text: str) -> None:
+        """Tell of something an operator should see."""
+        ...
+
+
+class FrameSource(Protocol):
+    """A detector, or recorded frames."""
+
+    def run(self, intake: FrameIntake, stop: StopRequest) -> None:
+        """Bring frames to `intake` until `stop` is set or, for recorded frames, until there are no more.
+
+        Runs in a thread of its own and owns everything it starts there. An exception ends the run
+        of the daemon; whatever can mend itself (a connection, a bad frame) is told, not raised.
+        """
+        ...
+
+
+class CyclerReader(Protocol):
+    """The cell's side: a file that grows or live PVs."""
+
+    def poll(self) -> CyclerSamples | None:
+        """Samples since the last call, or None. Never blocks longer than a file read.
+
+        Raises
+        ------
+        CyclerError
+            The data cannot be understood; the next call tries again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and channels."""
+        ...
+
+
+class Sink(Protocol):
+    """Where the records of a run go."""
+
+    def accept(self, record: Record) -> None:
+        """Take the next record."""
+        ...
+
+    def flush(self) -> None:
+        """Make what was accepted durable, or visible to readers. Called after each batch of records."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and sockets."""
+        ...

@@ -1,0 +1,219 @@
+"""The records of a run: what the stages hand to the sinks, in order.
+
+One run is ``RunStart``, then any number of ``FrameRecord``, ``LedgerCorrection``,
+``CyclingSamples``, ``CellStateUpdate``, ``Event`` and ``Status``, then ``RunStop``.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch_pipelines.cycling import CellState, CyclerSamples
+from ringwatch_pipelines.patterns import FloatArray, RadialAxis
+from ringwatch_pipelines.results import FrameResult
+
+from ringwatch_daemon.core.columns import Column
+
+SCHEMA = 1
+"""Version of the file and stream contracts."""
+
+
+class FrameState(StrEnum):
+    """Where a frame ended. announced = processed + rejected + lost."""
+
+    PROCESSED = "PROCESSED"
+    REJECTED = "REJECTED"
+    LOST = "LOST"
+
+
+class Reason(StrEnum):
+    """Why a frame was lost or rejected; `results.Refusal` adds those of the analysis."""
+
+    NONE = ""
+    # lost: the image never came into ringwatch's hands
+    GAP_IN_ID = "GAP_IN_ID"
+    DISCONNECTED = "DISCONNECTED"
+    IOC_RESTARTED = "IOC_RESTARTED"
+    QUEUE_FULL = "QUEUE_FULL"
+    MISPAIRED = "MISPAIRED"
+    # rejected: it came, and was not taken
+    DUPLICATE = "DUPLICATE"
+    LATE = "LATE"
+    WRONG_SHAPE = "WRONG_SHAPE"
+    WRONG_TYPE = "WRONG_TYPE"
+    UNREADABLE = "UNREADABLE"
+    FUTURE_TIMESTAMP = "FUTURE_TIMESTAMP"
+    NO_TIMESTAMP = "NO_TIMESTAMP"
+    OFFSET_ACQUISITION = "OFFSET_ACQUISITION"
+    ANALYSIS_FAILED = "ANALYSIS_FAILED"
+    # processed, but no pattern
+    DARK = "DARK"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Provenance:
+    """One fact that decides the numbers: a path below ``/entry``, a value, a unit."""
+
+    path: str
+    value: str | float | int | bool | NDArray[np.generic]
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunStart:
+    """What is known when a run begins.
+
+    Parameters
+    ----------
+    run_id
+        Unique name of the run, also the stem of its file.
+    started_ns
+        UTC, nanoseconds since 1970.
+    axis
+        Bins of every pattern of the run.
+    norm
+        (bins,) normalisation of the operator at monitor 1.
+    columns
+        The scalar and per-peak columns under ``/entry/tracking``, in the file's order.
+    provenance
+        Facts for ``/entry/sample``, ``/entry/instrument`` and ``/entry/reduction``.
+    """
+
+    run_id: str
+    started_ns: int
+    axis: RadialAxis
+    norm: FloatArray
+    columns: tuple[Column, ...]
+    provenance: tuple[Provenance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameRecord:
+    """A frame's row: the ledger's entry, the result if there is one, the cell's state.
+
+    Parameters
+    ----------
+    row
+        Index into every (frames, ...) dataset of the run; consecutive from 0.
+    reason
+        Empty for a frame that simply was processed.
+    text
+        One sentence to the reason.
+    """
+
+    row: int
+    unique_id: int
+    timestamp_ns: int
+    received_ns: int
+    exposure_s: float
+    monitor: float
+    state: FrameState
+    reason: str
+    text: str
+    result: FrameResult | None
+    cell: CellState
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCorrection:
+    """A row that was given up as lost has turned up after all."""
+
+    row: int
+    state: FrameState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CyclingSamples:
+    """New samples of the cycler's own series."""
+
+    samples: CyclerSamples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellStateUpdate:
+    """States of the cell at earlier frames, filled in when the cycler's data arrived.
+
+    Parameters
+    ----------
+    rows
+        (updates,) rows of the frames.
+    states
+        One for each row.
+    """
+
+    rows: NDArray[np.int64]
+    states: tuple[CellState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that an operator should see.
+
+    Parameters
+    ----------
+    row
+        Row of the frame it belongs to, -1 for none.
+    kind
+        A short name: ``STALL``, ``GAP``, ``DISCONNECTED``, ``ONSET_LIOH``, ...
+    sigma_h
+        Uncertainty of the time in hours, NaN where it has none.
+    """
+
+    timestamp_ns: int
+    row: int
+    kind: str
+    text: str
+    sigma_h: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLevel:
+    """How full a channel is and has been."""
+
+    name: str
+    length: int
+    high_water: int
+    capacity: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The ledger's totals: announced = processed + rejected + lost."""
+
+    announced: int = 0
+    processed: int = 0
+    rejected: int = 0
+    lost: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Health of the daemon at one moment."""
+
+    timestamp_ns: int
+    source_state: str
+    source_text: str
+    totals: Totals
+    queues: tuple[QueueLevel, ...] = ()
+    latency_s: float = float("nan")
+    """From a frame's receipt to its record, newest frame."""
+    flags: tuple[str, ...] = ()
+    """Standing warnings about the run, such as a failed ring self-test."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStop:
+    """How a run ended."""
+
+    stopped_ns: int
+    why: str
+    totals: Totals
+    flags: tuple[str, ...] = field(default=())
+
+
+Record = RunStart | FrameRecord | LedgerCorrection | CyclingSamples | CellStateUpdate | Event | Status | RunStop

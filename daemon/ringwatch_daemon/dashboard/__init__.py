@@ -1,0 +1,1 @@
+"""Readers of the stream that show it to people."""

@@ -1,0 +1,1 @@
+"""The science of ringwatch: arrays in, values out."""
