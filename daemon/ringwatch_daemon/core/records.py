@@ -9,7 +9,6 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-
 from ringwatch_pipelines.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
 from ringwatch_pipelines.results import FrameResult
