@@ -13,7 +13,7 @@ from ringwatch_pipelines.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
 from ringwatch_pipelines.results import FrameResult
 
-from ringwatch_daemon.core.columns import Column
+from ringwatch_daemon.core.columns import Column, FixedTable
 
 SCHEMA = 1
 """Version of the file and stream contracts."""
@@ -78,6 +78,8 @@ class RunStart:
         The scalar and per-peak columns under ``/entry/tracking``, in the file's order.
     provenance
         Facts for ``/entry/sample``, ``/entry/instrument`` and ``/entry/reduction``.
+    fixed_tables
+        What stands under ``/entry/tracking`` and does not change during the run.
     """
 
     run_id: str
@@ -86,6 +88,7 @@ class RunStart:
     norm: FloatArray
     columns: tuple[Column, ...]
     provenance: tuple[Provenance, ...] = ()
+    fixed_tables: tuple[FixedTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
