@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.results import (
     Estimate,

@@ -6,10 +6,9 @@ Each is a Protocol of one to three methods with an in-memory fake in ``tests/fak
 from threading import Event as StopRequest
 from typing import Protocol
 
+from ringwatch_daemon.core.records import Record
 from ringwatch_pipelines.cycling import CyclerSamples
 from ringwatch_pipelines.frames import Frame
-
-from ringwatch_daemon.core.records import Record
 
 
 class FrameIntake(Protocol):

@@ -9,11 +9,11 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ringwatch_daemon.core.columns import Column, FixedTable
 from ringwatch_pipelines.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
 from ringwatch_pipelines.results import FrameResult
-
-from ringwatch_daemon.core.columns import Column, FixedTable
 
 SCHEMA = 1
 """Version of the file and stream contracts."""
@@ -43,12 +43,13 @@ class Reason(StrEnum):
     WRONG_SHAPE = "WRONG_SHAPE"
     WRONG_TYPE = "WRONG_TYPE"
     UNREADABLE = "UNREADABLE"
-    FUTURE_TIMESTAMP = "FUTURE_TIMESTAMP"
-    NO_TIMESTAMP = "NO_TIMESTAMP"
     OFFSET_ACQUISITION = "OFFSET_ACQUISITION"
     ANALYSIS_FAILED = "ANALYSIS_FAILED"
-    # processed, but no pattern
+    # processed, with something to know
     DARK = "DARK"
+    FUTURE_TIMESTAMP = "FUTURE_TIMESTAMP"
+    BACKWARD_TIMESTAMP = "BACKWARD_TIMESTAMP"
+    NO_TIMESTAMP = "NO_TIMESTAMP"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
