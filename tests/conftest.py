@@ -12,5 +12,5 @@ def recordings() -> Path:
     """The folder of real recordings beside the checkout."""
     folder = REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"the real recordings are not here: expected them in {folder.name} of the folder beside the checkout")
+        pytest.skip("the real recordings are not here: expected the folder shared/data beside the checkout")
     return folder

@@ -1,0 +1,342 @@
+"""The configuration of a beamline: one typed model, read from one TOML file.
+
+Relative paths are taken from the folder of the file. What a name means stands in its
+description; ``config/schema.json`` is made from here.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ringwatch_daemon.core.errors import SettingsError
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Model = TypeVar("Model", bound=BaseModel)
+Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+ReflectionLabel = Annotated[str, Field(pattern=r"^(-?\d){3}$|^-?\d+(,-?\d+){2}$")]
+
+
+class Section(BaseModel):
+    """A table of the file: unknown names are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunSettings(Section):
+    """Where runs are written."""
+
+    directory: Path = Field(Path("runs"), description="folder of the HDF5 files, one a run")
+    name: Label = Field("run", description="beginning of each file's name")
+
+
+class BeamlineSettings(Section):
+    """Who and where, for the file."""
+
+    facility: str = "unknown"
+    beamline: str = "unknown"
+    source_type: str = "Synchrotron X-ray Source"
+
+
+class SampleSettings(Section):
+    """The cell in the beam."""
+
+    name: str = "cell"
+    description: str = ""
+    area_cm2: Positive | None = Field(None, description="electrode area, for current density and areal charge")
+
+
+class MonitorSettings(Section):
+    """The monitor of the incident beam."""
+
+    attribute: str = Field("", description="NDArray attribute, or header key of a file")
+    pv: str = Field("", description="PV, where the frame does not carry it")
+    required: bool = Field(False, description="reject a frame that has no monitor value")
+    reference: Positive = Field(1.0, description="monitor value at which intensities are left as they are")
+
+
+class AttributeSettings(Section):
+    """Names under which a frame carries its conditions."""
+
+    exposure: str = "AcquireTime"
+    gain: str = "PEGain"
+    trigger_mode: str = "TriggerMode"
+    dark: str = Field("", description="attribute that is non-zero (or 'dark') in a frame without beam")
+    offset_subtracted: str = Field("PEUseOffset", description="non-zero where the IOC took its own dark off")
+
+
+class DetectorSettings(Section):
+    """The detector and how its frames come."""
+
+    protocol: Literal["pva", "ca"] = "pva"
+    prefix: str = "13PE1:"
+    pva_image: str = Field("Pva1:Image", description="PV of the NTNDArray, below the prefix")
+    ca_image: str = Field("image1:", description="prefix of the NDPluginStdArrays, below the prefix")
+    camera: str = Field("cam1:", description="prefix of the camera, below the prefix")
+    queue_frames: int = Field(24, ge=2, le=1024, description="frames that may wait in memory")
+    stall_s: Positive = Field(10.0, description="silence after which a stall is reported")
+    timestamp_marks: Literal["start", "middle", "end"] = Field("end", description="what the stamp of a frame marks")
+    saturation_counts: Positive | None = Field(65535, description="counts from which a pixel is left out of its frame")
+    minimum_counts: float | None = Field(None, description="counts below which a pixel is left out of its frame")
+    variance: Literal["detector", "poisson"] = "detector"
+    gain_counts: Positive = Field(1.0, description="counts a photon: variance over mean")
+    read_noise_counts: NotNegative = 0.0
+    monitor: MonitorSettings = MonitorSettings()
+    attributes: AttributeSettings = AttributeSettings()
+
+
+class FilesSettings(Section):
+    """What recorded frames do not tell themselves."""
+
+    time_zone: str = Field("", description="IANA zone of header times that carry none")
+    exposure_s: Positive | None = None
+    timestamp_marks: Literal["start", "middle", "end"] = "start"
+    monitor_header: str = ""
+
+
+class GeometrySettings(Section):
+    """Calibration and static corrections."""
+
+    poni: Path
+    mask: Path | None = Field(None, description="non-zero is masked; unreadable or of another shape is an error")
+    flat: Path | None = None
+    solid_angle: bool = True
+    polarization: Annotated[float, Field(ge=-1, le=1)] | None = 0.99
+    ring_test: Label | None = Field(None, description="phase whose rings must lie where the calibration says")
+
+
+class DarkSettings(Section):
+    """Frames without beam."""
+
+    files: tuple[Path, ...] = ()
+    exposure_s: Positive | None = Field(None, description="of the files, where they do not tell")
+    gain: str | None = None
+    trigger_mode: str | None = None
+    required: bool = Field(True, description="reject a light frame for which no dark is valid")
+
+
+class BinningSettings(Section):
+    """The bins of a pattern."""
+
+    bins: int = Field(1600, ge=16, le=20_000)
+    two_theta_min_deg: NotNegative | None = None
+    two_theta_max_deg: Positive | None = None
+    splitting: Literal["none", "bbox"] = Field("none", description="none keeps bins independent and sigma true")
+
+
+class SummingSettings(Section):
+    """Frames that are summed before the fit."""
+
+    frames: int = Field(1, ge=1)
+    seconds: Positive | None = Field(None, description="cadence in data time; overrides frames")
+
+
+class InstrumentSettings(Section):
+    """Width of the instrument: FWHM^2 = U tan^2 + V tan + W (Gaussian), FWHM = X / cos + Y tan (Lorentzian), degree."""
+
+    u_deg2: float = 0.0
+    v_deg2: float = 0.0
+    w_deg2: Positive = 3.8e-4
+    x_deg: NotNegative = 0.0
+    y_deg: NotNegative = 0.0
+
+
+class HumpSettings(Section):
+    """A broad amorphous hump of known place."""
+
+    two_theta_deg: Positive
+    fwhm_deg: Positive
+
+
+class FitSettings(Section):
+    """The whole-pattern fit."""
+
+    two_theta_min_deg: NotNegative | None = None
+    two_theta_max_deg: Positive | None = None
+    excluded_deg: tuple[tuple[float, float], ...] = Field((), description="two-theta regions left out")
+    background_terms: int = Field(24, ge=1, le=80, description="Chebyshev terms")
+    scherrer_constant: Positive = 0.9
+    hump: HumpSettings | None = None
+    instrument: InstrumentSettings = InstrumentSettings()
+
+
+class LatticeSettings(Section):
+    """A cell in angstrom and degree; what symmetry fixes may be left out."""
+
+    a_A: Positive
+    b_A: Positive | None = None
+    c_A: Positive | None = None
+    alpha_deg: Positive | None = None
+    beta_deg: Positive | None = None
+    gamma_deg: Positive | None = None
+
+
+class SiteSettings(Section):
+    """One site of the asymmetric unit."""
+
+    element: str
+    x: float
+    y: float
+    z: float
+    occupancy: Annotated[float, Field(gt=0, le=1)] = 1.0
+    u_iso_A2: NotNegative = 0.01
+
+
+class PhaseSettings(Section):
+    """A crystalline phase, by its cell (and sites) or a CIF."""
+
+    name: Label
+    role: Literal["free", "lines", "reference"] = Field(
+        description="free: every group of lines has its own intensity; lines: few lines, each free in sign, with a"
+        " ratio of two; reference: one amount on reference intensities"
+    )
+    cif: Path | None = None
+    space_group: str = ""
+    lattice: LatticeSettings | None = None
+    sites: tuple[SiteSettings, ...] = ()
+    lines: tuple[ReflectionLabel, ...] = Field((), description="reflections to use; all in range when empty")
+    ratio: tuple[ReflectionLabel, ReflectionLabel] | None = None
+    reported_lines: tuple[ReflectionLabel, ...] = Field((), description="intensities with a dataset of their own")
+    lattice_prior_relative: Positive | None = Field(None, description="one sigma of a prior on the lattice")
+    size_nm: Positive = Field(100.0, description="first guess of the crystallite size")
+    strain: NotNegative = Field(5e-4, description="first guess of the microstrain")
+    texture: tuple[ReflectionLabel, ...] = Field((), description="lines whose azimuthal texture is followed")
+
+    @model_validator(mode="after")
+    def _has_a_cell(self) -> "PhaseSettings":
+        if (self.cif is None) == (self.lattice is None):
+            raise ValueError(f"phase {self.name} needs either cif or lattice")
+        if self.lattice is not None and not self.space_group:
+            raise ValueError(f"phase {self.name} has a lattice but no space_group")
+        return self
+
+
+class CyclerSettings(Section):
+    """The instrument that charges the cell."""
+
+    kind: Literal["none", "csv", "epics"] = "none"
+    file: Path | None = None
+    time_zone: str = Field("", description="IANA zone of stamps that carry none")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="our name (time, voltage, current, cycle, step, charge) to the file's"
+    )
+    units: dict[str, str] = Field(default_factory=dict, description="our name to a unit, where the header has none")
+    separator: str = ""
+    decimal: Literal["", ".", ","] = ""
+    elapsed_from: str = Field("", description="ISO time at which an elapsed-time column is zero")
+    clock_offset_s: float = Field(0.0, description="detector clock minus cycler clock")
+    max_gap_s: Positive = Field(3600.0, description="longest stretch between samples that is bridged")
+    voltage_pv: str = ""
+    current_pv: str = ""
+
+    @model_validator(mode="after")
+    def _has_its_source(self) -> "CyclerSettings":
+        if self.kind == "csv" and self.file is None:
+            raise ValueError("a cycler of kind csv needs file")
+        if self.kind == "epics" and not (self.voltage_pv and self.current_pv):
+            raise ValueError("a cycler of kind epics needs voltage_pv and current_pv")
+        return self
+
+
+class StreamSettings(Section):
+    """The live stream."""
+
+    enabled: bool = True
+    endpoint: str = Field("tcp://127.0.0.1:5606", description="of the publisher; a port of * takes a free one")
+    snapshot_endpoint: str = Field("", description="of the late joiners' socket; the next port when empty")
+    history_MiB: Positive = 64
+    curve_secret_key: Path | None = Field(None, description="CURVE certificate of the publisher; switches CURVE on")
+    insecure: bool = Field(False, description="allow to leave loopback without CURVE")
+
+
+class Settings(Section):
+    """All of it."""
+
+    run: RunSettings = RunSettings()
+    beamline: BeamlineSettings = BeamlineSettings()
+    sample: SampleSettings = SampleSettings()
+    detector: DetectorSettings = DetectorSettings()
+    files: FilesSettings = FilesSettings()
+    geometry: GeometrySettings
+    dark: DarkSettings = DarkSettings()
+    binning: BinningSettings = BinningSettings()
+    summing: SummingSettings = SummingSettings()
+    fit: FitSettings = FitSettings()
+    phases: tuple[PhaseSettings, ...] = ()
+    cycler: CyclerSettings = CyclerSettings()
+    stream: StreamSettings = StreamSettings()
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Settings":
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two phases share a name: {', '.join(names)}")
+        if self.geometry.ring_test is not None and self.geometry.ring_test not in names:
+            raise ValueError(f"geometry.ring_test names {self.geometry.ring_test}, which is not among the phases")
+        return self
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    path
+        TOML file; the paths inside are relative to its folder.
+
+    Returns
+    -------
+    Settings
+        With every path made absolute.
+
+    Raises
+    ------
+    SettingsError
+        In one sentence: what is wrong, and where.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"expected a configuration in {path}, but it cannot be read: {error}") from error
+    try:
+        return _with_absolute_paths(Settings.model_validate(tomllib.loads(text)), path.resolve().parent)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {_first_problem(error)}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors()
+    first = problems[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the file"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "no such setting"
+    elif first["type"] == "missing":
+        message = "is required"
+    elif "input" in first and isinstance(first["input"], (str, int, float)):
+        message += f" (got {first['input']!r})"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{place}: {message}{more}"
+
+
+def _with_absolute_paths(model: Model, folder: Path) -> Model:
+    changes: dict[str, object] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, Path):
+            changes[name] = folder / value
+        elif isinstance(value, BaseModel):
+            changes[name] = _with_absolute_paths(value, folder)
+        elif isinstance(value, tuple):
+            changes[name] = tuple(_absolute_item(item, folder) for item in value)
+    return model.model_copy(update=changes)
+
+
+def _absolute_item(item: object, folder: Path) -> object:
+    if isinstance(item, Path):
+        return folder / item
+    return _with_absolute_paths(item, folder) if isinstance(item, BaseModel) else item
