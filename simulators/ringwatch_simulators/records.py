@@ -1,0 +1,102 @@
+"""EPICS records by name: made from the table of `database`, read and posted by the detector.
+
+softioc serves them over Channel Access and PVA. One process can hold one set of records, since
+none can be added or taken away after ``iocInit``.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from softioc import builder
+
+from ringwatch_simulators.database import Entry, Reading, Scalar, Setting
+
+OnPut = Callable[[str, Scalar], None]
+
+
+class Records:
+    """The records of one IOC."""
+
+    def __init__(self) -> None:
+        self._on_put: OnPut | None = None
+        self._by_name: dict[str, Any] = {}
+        self._readbacks: dict[str, str] = {}
+
+    def add(self, prefix: str, entries: Iterable[Entry]) -> None:
+        """Make the records of `entries` under `prefix`."""
+        for entry in entries:
+            if isinstance(entry, Setting):
+                self._add_setting(prefix + entry.name, entry)
+            else:
+                self._by_name[prefix + entry.name] = _reading(prefix + entry.name, entry)
+
+    def listen(self, on_put: OnPut) -> None:
+        """Tell `on_put` of each put of a client, by name and value, in the dispatcher's thread; it must not wait."""
+        self._on_put = on_put
+
+    def adopt(self, name: str, record: Any) -> None:
+        """Take in a record that was made elsewhere."""
+        self._by_name[name] = record
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def value(self, name: str) -> Any:
+        """The value that `name` has."""
+        return self._by_name[name].get()
+
+    def post(self, name: str, value: Any) -> None:
+        """Write `name` and post it to whoever monitors it."""
+        self._by_name[name].set(value)
+
+    def choose(self, name: str, value: Scalar) -> None:
+        """Write a setting together with its readback, as the detector itself does."""
+        self.post(name, value)
+        if name in self._readbacks:
+            self.post(self._readbacks[name], value)
+
+    def _add_setting(self, name: str, entry: Setting) -> None:
+        if entry.readback:
+            self._readbacks[name] = name + "_RBV"
+            self._by_name[name + "_RBV"] = _reading(name + "_RBV", Reading(entry.name, entry.initial, entry.choices))
+
+        def put(value: Scalar) -> None:
+            if entry.readback:
+                self.post(name + "_RBV", value)
+            if self._on_put is not None:
+                self._on_put(name, value)
+
+        self._by_name[name] = _setting(name, entry, put)
+
+
+def _setting(name: str, entry: Setting, put: Callable[[Scalar], None]) -> Any:
+    common: dict[str, Any] = {"initial_value": entry.initial, "on_update": put, "always_update": entry.momentary}
+    match entry.initial:
+        case bool():
+            off, on = entry.choices or ("Done", "Run")
+            return builder.boolOut(name, off, on, **common)
+        case int() if entry.choices:
+            return builder.mbbOut(name, *entry.choices, **common)
+        case int():
+            return builder.longOut(name, **common)
+        case float():
+            return builder.aOut(name, PREC=3, **common)
+        case str():
+            return builder.longStringOut(name, length=256, **common)
+
+
+def _reading(name: str, entry: Reading) -> Any:
+    match entry.initial:
+        case bool():
+            off, on = entry.choices or ("Done", "Run")
+            return builder.boolIn(name, off, on, initial_value=entry.initial)
+        case int() if entry.choices:
+            return builder.mbbIn(name, *entry.choices, initial_value=entry.initial)
+        case int():
+            return builder.longIn(name, initial_value=entry.initial)
+        case float():
+            return builder.aIn(name, PREC=3, MDEL=-1, initial_value=entry.initial)
+        case str() if entry.long:
+            return builder.longStringIn(name, length=256, initial_value=entry.initial)
+        case str():
+            return builder.stringIn(name, initial_value=entry.initial)

@@ -1,0 +1,103 @@
+"""What the detector sees: frames by number, from files or from a model."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch_simulators.errors import ScenarioError
+
+AttributeValue = float | int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What is asked of a supply: which frame, how long, and whether the beam is let in.
+
+    Parameters
+    ----------
+    index
+        Number of the frame in the supply, from 0.
+    exposure_s
+        Exposure that the detector is set to.
+    shutter_closed
+        The operator closed the shutter; `index` then only numbers the dark.
+    """
+
+    index: int
+    exposure_s: float
+    shutter_closed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SuppliedFrame:
+    """One frame as the detector reads it out.
+
+    Parameters
+    ----------
+    image
+        (rows, columns), any real dtype.
+    unique_id
+        The number that the frame already has, None where the detector's counter gives it.
+    end_ns
+        UTC, nanoseconds since 1970, when the exposure ended; None for "now".
+    shutter_closed
+        No beam fell on this frame.
+    attributes
+        Metadata to go with the frame.
+    """
+
+    image: NDArray[Any]
+    unique_id: int | None = None
+    end_ns: int | None = None
+    shutter_closed: bool = False
+    attributes: tuple[tuple[str, AttributeValue], ...] = ()
+
+
+class FrameSupply(Protocol):
+    """Frames by number, in any order, from any thread."""
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        ...
+
+    def frame(self, exposure: Exposure) -> SuppliedFrame:
+        """The frame asked for; the same request gives the same frame."""
+        ...
+
+
+class CountingFrames:
+    """Frames that tell their own number, to prove that nothing is mispaired.
+
+    The first pixel of frame `index` is ``index + 1`` modulo the range of the type, like the
+    detector's counter; the rest is a ramp that moves by one from frame to frame.
+
+    Parameters
+    ----------
+    count
+        How many frames.
+    shape
+        (rows, columns).
+    dtype
+        Any real numpy dtype.
+    """
+
+    def __init__(self, *, count: int, shape: tuple[int, int], dtype: str = "uint16") -> None:
+        kind = np.dtype(dtype)
+        if kind.kind not in "uif":
+            raise ScenarioError(f"the frames' type must be a real number, got {dtype}")
+        self._count = count
+        self._period = min(int(np.iinfo(kind).max), 2**20) if kind.kind in "ui" else 2**20
+        self._ramp = np.arange(shape[0] * shape[1], dtype=np.int64).reshape(shape)
+        self._dtype = kind
+
+    def __len__(self) -> int:
+        return self._count
+
+    def frame(self, exposure: Exposure) -> SuppliedFrame:
+        """The frame whose first pixel is its number from 1; zeros behind a closed shutter."""
+        if exposure.shutter_closed:
+            return SuppliedFrame(np.zeros(self._ramp.shape, self._dtype), shutter_closed=True)
+        image = ((self._ramp + exposure.index + 1) % self._period).astype(self._dtype)
+        return SuppliedFrame(image)
