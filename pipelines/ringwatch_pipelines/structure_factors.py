@@ -71,7 +71,7 @@ def space_group_from_name(*, name: str, cell: Cell) -> gemmi.SpaceGroup:
     PhaseError
         No space group has that name.
     """
-    group = gemmi.find_spacegroup_by_name(name, cell[3], cell[5])
+    group: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_name(name, cell[3], cell[5])
     if group is None and name.strip().isdigit():
         group = gemmi.find_spacegroup_by_number(int(name))
     if group is None:

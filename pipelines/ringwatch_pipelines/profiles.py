@@ -1,0 +1,167 @@
+"""The Voigt profile with its derivatives, compiled, and sums of many of them.
+
+The profile is the real part of the Faddeeva function w. Near the centre w is Weideman's rational
+approximation (1994, SIAM J. Numer. Anal. 31, 1497), further out its asymptotic series; together they
+hold 1e-6 of the profile's value wherever the profile stands above 1e-8 of its maximum.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch_pipelines.compiled import compiled
+from ringwatch_pipelines.patterns import FloatArray
+
+_TERMS = 32
+_NEAR = 8.0
+"""|z| from which the asymptotic series is used."""
+
+Shape = tuple[float, float, float]
+"""Centre, standard deviation of the Gaussian part, half width of the Lorentzian part."""
+
+_SQRT_2 = math.sqrt(2.0)
+_SQRT_PI = math.sqrt(math.pi)
+_SQRT_2PI = math.sqrt(2.0 * math.pi)
+
+
+def _weideman_coefficients(terms: int) -> tuple[float, FloatArray]:
+    """The scale L and the polynomial's coefficients, lowest power first."""
+    points = 2 * terms
+    scale = math.sqrt(terms / _SQRT_2)
+    nodes = scale * np.tan(np.arange(-points + 1, points) * np.pi / (2 * points))
+    sampled = np.concatenate([[0.0], np.exp(-(nodes**2)) * (scale**2 + nodes**2)])
+    spectrum = np.real(np.fft.fft(np.fft.fftshift(sampled))) / (2 * points)
+    return scale, np.ascontiguousarray(spectrum[1 : terms + 1])
+
+
+_SCALE, _COEFFICIENTS = _weideman_coefficients(_TERMS)
+
+
+@compiled
+def _faddeeva(x: float, y: float) -> complex:
+    """w(x + iy) for y >= 0 near the centre."""
+    iz = complex(-y, x)
+    ratio = (_SCALE + iz) / (_SCALE - iz)
+    polynomial = complex(_COEFFICIENTS[_TERMS - 1], 0.0)
+    for k in range(_TERMS - 2, -1, -1):
+        polynomial = polynomial * ratio + _COEFFICIENTS[k]
+    inverse = 1.0 / (_SCALE - iz)
+    return 2.0 * polynomial * inverse * inverse + inverse / _SQRT_PI
+
+
+@compiled
+def _near(x: FloatArray, span: tuple[int, int], shape: Shape, out: FloatArray) -> None:
+    """Fill `out` (4, bins) with value and slopes by centre, sigma and half width."""
+    centre, sigma, hwhm = shape
+    unit = 1.0 / (sigma * _SQRT_2)
+    height = 1.0 / (sigma * _SQRT_2PI)
+    y = hwhm * unit
+    for i in range(span[0], span[1]):
+        u = (x[i] - centre) * unit
+        w = _faddeeva(u, y)
+        z = complex(u, y)
+        slope = complex(0.0, 2.0 / _SQRT_PI) - 2.0 * z * w
+        out[0, i] = height * w.real
+        out[1, i] = -height * unit * slope.real
+        out[2, i] = -height / sigma * (w.real + (z * slope).real)
+        out[3, i] = -height * unit * slope.imag
+
+
+@compiled
+def _far(x: FloatArray, span: tuple[int, int], shape: Shape, out: FloatArray) -> None:
+    """As `_near`, by ``w = i / (sqrt(pi) z) (1 + s / 2 + 3 s^2 / 4 + ...)``, ``s = 1 / z^2``, in real arithmetic."""
+    centre, sigma, hwhm = shape
+    unit = 1.0 / (sigma * _SQRT_2)
+    height = 1.0 / (sigma * _SQRT_2PI)
+    y = hwhm * unit
+    for i in range(span[0], span[1]):
+        u = (x[i] - centre) * unit
+        inverse = 1.0 / (u * u + y * y)
+        a, b = u * inverse, -y * inverse
+        c, d = a * a - b * b, 2.0 * a * b
+        # tail = s / 2 + 3 s^2 / 4 + 15 s^3 / 8 + 105 s^4 / 16, by Horner
+        p, q = 6.5625 * c + 1.875, 6.5625 * d
+        p, q = p * c - q * d + 0.75, p * d + q * c
+        p, q = p * c - q * d + 0.5, p * d + q * c
+        tail_re, tail_im = p * c - q * d, p * d + q * c
+        # w = i (a + ib) (1 + tail) / sqrt(pi); w' = -2 i tail / sqrt(pi)
+        w_re = -(a * tail_im + b * (1.0 + tail_re)) / _SQRT_PI
+        slope_re, slope_im = 2.0 * tail_im / _SQRT_PI, -2.0 * tail_re / _SQRT_PI
+        out[0, i] = height * w_re
+        out[1, i] = -height * unit * slope_re
+        out[2, i] = -height / sigma * (w_re + u * slope_re - y * slope_im)
+        out[3, i] = -height * unit * slope_im
+
+
+@compiled
+def _profile(x: FloatArray, shape: Shape, out: FloatArray) -> None:
+    centre, sigma, hwhm = shape
+    reach_square = 2.0 * (_NEAR * sigma) ** 2 - hwhm * hwhm
+    reach = math.sqrt(reach_square) if reach_square > 0.0 else 0.0
+    first = np.searchsorted(x, centre - reach)
+    last = np.searchsorted(x, centre + reach)
+    _far(x, (0, first), shape, out)
+    _near(x, (first, last), shape, out)
+    _far(x, (last, x.size), shape, out)
+
+
+def voigt(*, x: FloatArray, centre: float, sigma: float, hwhm: float) -> FloatArray:
+    """Voigt profile of unit area and its slopes.
+
+    Parameters
+    ----------
+    x
+        (bins,) ascending, in any one unit.
+    sigma
+        Standard deviation of the Gaussian part, above 0.
+    hwhm
+        Half width at half maximum of the Lorentzian part, 0 or more.
+
+    Returns
+    -------
+    ndarray
+        (4, bins): value, and its derivatives by centre, sigma and hwhm.
+    """
+    out = np.empty((4, x.size))
+    _profile(x, (centre, sigma, hwhm), out)
+    return out
+
+
+@compiled
+def add_lines(
+    design: FloatArray, bins: FloatArray, lines: FloatArray, rows: NDArray[np.int64], slopes: FloatArray
+) -> None:
+    """Add every line, and its slopes by the parameters that move or widen it, to a weighted design matrix.
+
+    Parameters
+    ----------
+    design
+        (parameters, bins) is added to.
+    bins
+        (2, bins) scattering angle, ascending, and 1 / sigma, which is 0 for a bin that does not count.
+    lines
+        (lines, 5) centre, sigma, hwhm, the line's share in its linear parameter, and the value of that parameter.
+    rows
+        (lines, 3 + free) rows of the linear parameter, of those that set sigma and hwhm, and of the lattice parameters;
+        -1 for none.
+    slopes
+        (lines, 2 + free) slopes of sigma, of hwhm and of the centre by those parameters.
+    """
+    profile = np.empty((4, bins.shape[1]))
+    for j in range(len(lines)):
+        _profile(bins[0], (lines[j, 0], lines[j, 1], lines[j, 2]), profile)
+        _add_row(design, rows[j, 0], bins[1], profile[0], lines[j, 3])
+        area = lines[j, 3] * lines[j, 4]
+        _add_row(design, rows[j, 1], bins[1], profile[2], area * slopes[j, 0])
+        _add_row(design, rows[j, 2], bins[1], profile[3], area * slopes[j, 1])
+        for k in range(3, rows.shape[1]):
+            _add_row(design, rows[j, k], bins[1], profile[1], area * slopes[j, k - 1])
+
+
+@compiled
+def _add_row(design: FloatArray, row: int, weight: FloatArray, values: FloatArray, factor: float) -> None:
+    if row < 0 or factor == 0.0:
+        return
+    for i in range(values.size):
+        design[row, i] += factor * weight[i] * values[i]
