@@ -276,7 +276,7 @@ class _Sockets:
             used.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
             used.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
             used.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
-            used.setsockopt(zmq.IPV6, 1)
+            used.setsockopt(zmq.IPV6, int("[" in self.endpoint))
             if server_key is not None:
                 public, secret = zmq.curve_keypair()
                 used.setsockopt(zmq.CURVE_SERVERKEY, server_key.encode())

@@ -241,7 +241,6 @@ class _Server:
         made.setsockopt(zmq.RCVHWM, high_water)
         made.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
         made.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        made.setsockopt(zmq.IPV6, 1)
         if curve is not None:
             made.setsockopt(zmq.CURVE_SERVER, 1)
             made.setsockopt(zmq.CURVE_PUBLICKEY, curve.public.encode())
@@ -316,6 +315,7 @@ class _Server:
 
 
 def _bind(made: "zmq.Socket[bytes]", endpoint: str) -> str:
+    made.setsockopt(zmq.IPV6, int("[" in endpoint))
     made.bind(endpoint)
     return made.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
