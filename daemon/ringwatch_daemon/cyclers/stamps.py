@@ -1,0 +1,166 @@
+"""The cycler's own time as UTC nanoseconds.
+
+A naive stamp needs a declared zone: taken as local by one program and as UTC by another,
+it is off by hours. In the hour that a clock repeats in autumn, time must not go back.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch_daemon.core.errors import CyclerError
+from ringwatch_daemon.cyclers.layout import TimeColumn, seconds_from_unit
+from ringwatch_daemon.cyclers.table_numbers import DecimalMark, numbers_from_fields
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
+_EARLIEST_NS = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
+_LATEST_NS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stamps:
+    """A column of times.
+
+    Parameters
+    ----------
+    cycler_timestamp_ns
+        (rows,) UTC on the cycler's clock; 0 where bad.
+    bad
+        Indices of the fields that are no times.
+    """
+
+    cycler_timestamp_ns: NDArray[np.int64]
+    bad: tuple[int, ...]
+
+
+class StampReader(Protocol):
+    """Reads the fields of a time column, in the order of the file."""
+
+    def read(self, fields: Sequence[str], *, decimal: DecimalMark) -> Stamps:
+        """Turn fields into times."""
+        ...
+
+
+def stamp_reader(column: TimeColumn) -> StampReader:
+    """The reader for a declared time column.
+
+    Raises
+    ------
+    CyclerError
+        The declaration is not complete, or names an unknown zone or unit.
+    """
+    if column.kind == "stamp":
+        return _WrittenStamps(column)
+    factor = seconds_from_unit(column.unit)
+    return _CountedTime(0 if column.kind == "epoch" else _declared_start_ns(column), factor)
+
+
+def zone_from_name(name: str) -> tzinfo:
+    """A time zone from an IANA name or an offset such as ``+01:00``.
+
+    Raises
+    ------
+    CyclerError
+        There is no such zone.
+    """
+    if offset := _OFFSET.fullmatch(name):
+        sign = -1 if offset[1] == "-" else 1
+        return timezone(sign * timedelta(hours=int(offset[2]), minutes=int(offset[3])))
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise CyclerError(f"expected a time zone such as Europe/Berlin, UTC or +01:00, got {name!r}") from error
+
+
+class _WrittenStamps:
+    """Date and time as text."""
+
+    def __init__(self, column: TimeColumn) -> None:
+        self._column = column
+        self._zone = None if column.zone is None else zone_from_name(column.zone)
+        self._latest_ns = _EARLIEST_NS
+
+    def read(self, fields: Sequence[str], *, decimal: DecimalMark) -> Stamps:  # noqa: ARG002 - the same for every reader
+        stamps = np.zeros(len(fields), dtype=np.int64)
+        bad = []
+        for index, field in enumerate(fields):
+            stamp_ns = self._stamp_ns(field.strip())
+            if stamp_ns is None:
+                bad.append(index)
+            else:
+                stamps[index] = stamp_ns
+                self._latest_ns = max(self._latest_ns, stamp_ns)
+        return Stamps(stamps, tuple(bad))
+
+    def _stamp_ns(self, text: str) -> int | None:
+        try:
+            pattern = self._column.pattern
+            moment = datetime.fromisoformat(text) if pattern is None else datetime.strptime(text, pattern)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            return self._placed_ns(moment, text)
+        return _plausible(_ns_from_moment(moment))
+
+    def _placed_ns(self, moment: datetime, text: str) -> int | None:
+        if self._zone is None:
+            raise CyclerError(
+                f"column {self._column.name!r} has stamps without a time zone, such as {text!r}: declare `zone`"
+            )
+        first, second = (moment.replace(tzinfo=self._zone, fold=fold) for fold in (0, 1))
+        first_ns, second_ns = _ns_from_moment(first), _ns_from_moment(second)
+        if first_ns > second_ns:
+            # The hour that the clock skips in spring: no clock of this zone ever showed it.
+            return None
+        went_back = first_ns < self._latest_ns <= second_ns
+        return _plausible(second_ns if went_back else first_ns)
+
+
+class _CountedTime:
+    """Seconds, hours or such since a start."""
+
+    def __init__(self, start_ns: int, unit_s: float) -> None:
+        self._start_ns = start_ns
+        self._unit_s = unit_s
+
+    def read(self, fields: Sequence[str], *, decimal: DecimalMark) -> Stamps:
+        values = numbers_from_fields(fields, decimal=decimal).values
+        seconds = values * self._unit_s
+        limits_s = ((limit - self._start_ns) / 1e9 for limit in (_EARLIEST_NS, _LATEST_NS))
+        earliest_s, latest_s = limits_s
+        good = (seconds > earliest_s) & (seconds < latest_s)
+        # Whole seconds apart from their fraction: a float of nanoseconds since 1970 is good to 256 only.
+        whole = np.floor(np.where(good, seconds, 0.0))
+        fraction_ns = np.round((np.where(good, seconds, 0.0) - whole) * 1e9).astype(np.int64)
+        stamps = self._start_ns + whole.astype(np.int64) * 1_000_000_000 + fraction_ns
+        return Stamps(np.where(good, stamps, 0), tuple(np.flatnonzero(~good).tolist()))
+
+
+def _declared_start_ns(column: TimeColumn) -> int:
+    if column.start is None:
+        raise CyclerError(f"elapsed time in column {column.name!r} needs a declared `start`")
+    try:
+        start = datetime.fromisoformat(column.start)
+    except ValueError as error:
+        raise CyclerError(f"expected an ISO 8601 stamp as `start`, got {column.start!r}") from error
+    if start.tzinfo is None:
+        if column.zone is None:
+            raise CyclerError(f"`start` {column.start!r} has no time zone: add one or declare `zone`")
+        start = start.replace(tzinfo=zone_from_name(column.zone))
+    return _ns_from_moment(start)
+
+
+def _ns_from_moment(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND * 1000
+
+
+def _plausible(stamp_ns: int) -> int | None:
+    return stamp_ns if _EARLIEST_NS < stamp_ns < _LATEST_NS else None
