@@ -5,6 +5,8 @@
     RingwatchError              everything ringwatch raises on purpose
       GeometryError             a calibration that cannot be read or used
       CorrectionError           a dark, flat or mask that does not fit its frame
+        FrameShapeError         a frame of another shape than the geometry's
+        FrameTypeError          a frame whose numbers cannot be counts
       PhaseError                a phase whose cell, sites or lines make no sense
       PatternError              a pattern whose arrays do not belong together
 
@@ -23,6 +25,14 @@ class GeometryError(RingwatchError):
 
 class CorrectionError(RingwatchError):
     """A dark, flat or mask does not fit its frame."""
+
+
+class FrameShapeError(CorrectionError):
+    """A frame has another shape than the geometry."""
+
+
+class FrameTypeError(CorrectionError):
+    """A frame holds numbers that cannot be counts."""
 
 
 class PhaseError(RingwatchError):

@@ -1,0 +1,146 @@
+"""Compiled loops over pixels. They release the interpreter lock and touch only what they are given.
+
+A pixel counts when ``low <= counts <= high``; written so that NaN never counts.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ringwatch_pipelines.patterns import FloatArray
+
+Function = TypeVar("Function", bound=Callable[..., None] | Callable[..., NDArray[np.int64]])
+
+LANES = 4
+"""Neighbouring pixels add to different copies of the sums: most of them fall into one bin, and an addition
+would otherwise wait for the one before it."""
+
+
+def compiled(function: Function) -> Function:
+    """Compile at the first call for the types that come, and keep the result on disk."""
+    return cast("Function", njit(nogil=True, cache=True)(function))
+
+
+@compiled
+def add_rows(  # noqa: PLR0917 - compiled functions take no keyword-only arguments
+    image: NDArray[Any],
+    bin_of_pixel: NDArray[Any],
+    low: Any,
+    high: Any,
+    first: int,
+    last: int,
+    sums: NDArray[Any],
+    bad_in_row: NDArray[np.int32],
+) -> None:
+    """Add the counts of rows `first` to `last` to their bins; pixels out of limits are left out and counted.
+
+    `sums` is (LANES, bins + 1); the last bin takes the pixels that never count.
+    """
+    columns = image.shape[1]
+    trash = sums.shape[1] - 1
+    lane_0, lane_1, lane_2, lane_3 = sums[0], sums[1], sums[2], sums[3]
+    whole = columns - columns % 4
+    for row in range(first, last):
+        counts = image[row]
+        bins = bin_of_pixel[row]
+        bad = np.int32(0)
+        for i in range(columns):
+            bad += np.int32((not ((counts[i] >= low) & (counts[i] <= high))) & (bins[i] != trash))
+        bad_in_row[row] = bad
+        if bad == 0:
+            for i in range(0, whole, 4):
+                lane_0[bins[i]] += counts[i]
+                lane_1[bins[i + 1]] += counts[i + 1]
+                lane_2[bins[i + 2]] += counts[i + 2]
+                lane_3[bins[i + 3]] += counts[i + 3]
+            for i in range(whole, columns):
+                lane_0[bins[i]] += counts[i]
+        else:
+            for i in range(columns):
+                if (counts[i] >= low) & (counts[i] <= high):
+                    lane_0[bins[i]] += counts[i]
+
+
+@compiled
+def bad_pixels(  # noqa: PLR0917 - compiled functions take no keyword-only arguments
+    image: NDArray[Any],
+    bin_of_pixel: NDArray[Any],
+    trash: int,
+    low: Any,
+    high: Any,
+    bad_in_row: NDArray[np.int32],
+) -> NDArray[np.int64]:
+    """Flat indices, ascending, of the pixels out of limits that would have counted."""
+    found = np.empty(bad_in_row.sum(), np.int64)
+    place = 0
+    columns = image.shape[1]
+    for row in range(image.shape[0]):
+        if bad_in_row[row] == 0:
+            continue
+        for i in range(columns):
+            if (not ((image[row, i] >= low) & (image[row, i] <= high))) & (bin_of_pixel[row, i] != trash):
+                found[place] = row * columns + i
+                place += 1
+    return found
+
+
+@compiled
+def add_lift(image: NDArray[Any], bin_of_pixel: NDArray[Any], low: Any, high: Any, lift: FloatArray) -> None:
+    """Add ``max(1 - counts, 0)`` to each bin: what lifts a variance of ``counts`` to at least 1 a pixel."""
+    columns = image.shape[1]
+    for row in range(image.shape[0]):
+        counts = image[row]
+        dim = 0
+        for i in range(columns):
+            dim += counts[i] < 1
+        if dim == 0:
+            continue
+        for i in range(columns):
+            if (counts[i] >= low) & (counts[i] <= high) and counts[i] < 1:
+                lift[bin_of_pixel[row, i]] += 1.0 - counts[i]
+
+
+@compiled
+def add_split_rows(  # noqa: PLR0917 - compiled functions take no keyword-only arguments
+    image: NDArray[Any],
+    first_bin: NDArray[Any],
+    bins_of_pixel: NDArray[np.uint16],
+    coefficients: NDArray[np.float32],
+    row_starts: NDArray[np.int64],
+    low: Any,
+    high: Any,
+    least_variance: float,
+    first: int,
+    last: int,
+    sums: FloatArray,
+    squares: FloatArray,
+    bad_in_row: NDArray[np.int32],
+) -> None:
+    """Add ``c * counts`` and ``c**2 * max(counts, least_variance)`` of rows `first` to `last`.
+
+    A pixel spreads over `bins_of_pixel` neighbouring bins from its `first_bin`; its coefficients follow
+    those of the pixel before it. `sums` and `squares` are (2, bins): odd and even columns.
+    """
+    columns = image.shape[1]
+    for row in range(first, last):
+        counts = image[row]
+        k = row_starts[row]
+        bad = np.int32(0)
+        for i in range(columns):
+            spread = np.int64(bins_of_pixel[row, i])
+            x = counts[i]
+            if (x >= low) & (x <= high):
+                value = np.float64(x)
+                variance = max(value, least_variance)
+                b = np.int64(first_bin[row, i])
+                for j in range(spread):
+                    c = np.float64(coefficients[k + j])
+                    sums[i & 1, b + j] += c * value
+                    squares[i & 1, b + j] += c * c * variance
+            else:
+                bad += spread > 0
+            k += spread
+        bad_in_row[row] = bad
