@@ -332,8 +332,9 @@ class Detector:
             "AcquireTime": float(self._setting("AcquireTime")),
             "PEGain": GAINS[int(self._setting("PEGain"))],
             "TriggerMode": TRIGGER_MODES[int(self._setting("TriggerMode"))],
-            "ShutterClosed": int(supplied.shutter_closed),
         }
+        if supplied.shutter_closed is not None:
+            attributes["ShutterClosed"] = int(supplied.shutter_closed)
         attributes.update(supplied.attributes)
         attributes.update(self._attributes)
         return tuple(attributes.items())

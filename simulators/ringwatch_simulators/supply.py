@@ -43,7 +43,7 @@ class SuppliedFrame:
     end_ns
         UTC, nanoseconds since 1970, when the exposure ended; None for "now".
     shutter_closed
-        No beam fell on this frame.
+        Whether the shutter kept the beam off this frame, None where nobody knows.
     attributes
         Metadata to go with the frame.
     """
@@ -51,7 +51,7 @@ class SuppliedFrame:
     image: NDArray[Any]
     unique_id: int | None = None
     end_ns: int | None = None
-    shutter_closed: bool = False
+    shutter_closed: bool | None = None
     attributes: tuple[tuple[str, AttributeValue], ...] = ()
 
 
@@ -100,4 +100,4 @@ class CountingFrames:
         if exposure.shutter_closed:
             return SuppliedFrame(np.zeros(self._ramp.shape, self._dtype), shutter_closed=True)
         image = ((self._ramp + exposure.index + 1) % self._period).astype(self._dtype)
-        return SuppliedFrame(image)
+        return SuppliedFrame(image, shutter_closed=False)
