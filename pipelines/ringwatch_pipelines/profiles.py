@@ -99,8 +99,8 @@ def _profile(x: FloatArray, shape: Shape, out: FloatArray) -> None:
     centre, sigma, hwhm = shape
     reach_square = 2.0 * (_NEAR * sigma) ** 2 - hwhm * hwhm
     reach = math.sqrt(reach_square) if reach_square > 0.0 else 0.0
-    first = np.searchsorted(x, centre - reach)
-    last = np.searchsorted(x, centre + reach)
+    first = int(np.searchsorted(x, centre - reach))
+    last = int(np.searchsorted(x, centre + reach))
     _far(x, (0, first), shape, out)
     _near(x, (first, last), shape, out)
     _far(x, (last, x.size), shape, out)

@@ -1,0 +1,161 @@
+"""The whole-pattern fit of one pattern."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ringwatch_pipelines.design_matrix import FitBins, bins_from_pattern, design_matrix
+from ringwatch_pipelines.fit_layout import FitLayout, layout_from_recipe
+from ringwatch_pipelines.fit_recipe import FitRecipe, Hump, ReferenceBackground
+from ringwatch_pipelines.frames import read_only
+from ringwatch_pipelines.gauss_newton import Solution, minimise
+from ringwatch_pipelines.lattice_search import searched_start
+from ringwatch_pipelines.patterns import FloatArray, Pattern
+from ringwatch_pipelines.peak_widths import InstrumentProfile, constant_instrument_profile
+from ringwatch_pipelines.results import FitState
+
+__all__ = [
+    "FitLayout",
+    "FitRecipe",
+    "Hump",
+    "InstrumentProfile",
+    "PatternFit",
+    "ReferenceBackground",
+    "constant_instrument_profile",
+    "fit_pattern",
+    "layout_from_recipe",
+]
+
+_LEAST_SIGNAL = 2.0
+"""Root mean square of intensity / sigma below which there is nothing to fit; noise alone gives 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PatternFit:
+    """Parameters of one pattern with their covariance.
+
+    Parameters
+    ----------
+    layout
+        Says which parameter is which.
+    state
+        CONVERGED, NOT_CONVERGED or TOO_FEW_COUNTS; only a converged fit's numbers mean what they say.
+    parameters, covariance
+        (parameters,) and (parameters, parameters) from the stated sigmas of the bins, never scaled by chi-square.
+    chi_square
+        Reduced: the sum of squared residuals over `degrees_of_freedom`.
+    counted_two_theta_deg
+        (counted bins,) angles of the bins that count, ascending.
+    model, background
+        (bins of the pattern,) in the unit of its intensity; NaN in a bin that does not count.
+    """
+
+    layout: FitLayout
+    state: FitState
+    parameters: FloatArray
+    covariance: FloatArray
+    chi_square: float
+    degrees_of_freedom: int
+    iterations: int
+    counted_two_theta_deg: FloatArray
+    model: FloatArray
+    background: FloatArray
+
+    def sigma(self, row: int) -> float:
+        """One standard deviation of a parameter."""
+        return float(np.sqrt(self.covariance[row, row]))
+
+
+def fit_pattern(*, pattern: Pattern, layout: FitLayout, start: FloatArray | None = None) -> PatternFit:
+    """Fit one pattern.
+
+    Intensities of all lines, background, lattices, sizes and strain are refined together; the covariance is that
+    of all of them. Without a `start` the lattices of the phases with free intensities are looked for up to 1.5 %
+    away from where they are configured.
+
+    Parameters
+    ----------
+    start
+        (parameters,) of an earlier fit with the same layout.
+
+    Returns
+    -------
+    PatternFit
+        A pattern that cannot be fitted is a result with a state, not an exception.
+    """
+    bins = bins_from_pattern(pattern=pattern, recipe=layout.recipe)
+    if _has_too_little(bins, layout):
+        return _unfitted(pattern, layout, bins)
+    if start is None:
+        return _cold_fit(pattern, layout, bins)
+    return _fitted(pattern, layout, bins, _minimised(layout, bins, start))
+
+
+def _cold_fit(pattern: Pattern, layout: FitLayout, bins: FitBins) -> PatternFit:
+    """From the configured lattice and from the searched one; the better fit wins."""
+    configured = np.concatenate([np.zeros(layout.linear), layout.shapes.mean])
+    searched = searched_start(layout=layout, bins=bins, start=configured)
+    starts = [configured] if np.array_equal(searched, configured) else [configured, searched]
+    fits = [_minimised(layout, bins, start) for start in starts]
+    best = min(fits, key=lambda fit: (not fit.converged, fit.chi_square))
+    return _fitted(pattern, layout, bins, best)
+
+
+def _minimised(layout: FitLayout, bins: FitBins, start: FloatArray) -> Solution:
+    return minimise(
+        design=lambda parameters: design_matrix(layout=layout, bins=bins, parameters=parameters),
+        weighted_intensity=bins.weighted_intensity,
+        start=start,
+        shapes=layout.shapes,
+        max_iterations=layout.recipe.max_iterations,
+    )
+
+
+def _has_too_little(bins: FitBins, layout: FitLayout) -> bool:
+    if bins.counted <= layout.parameters:
+        return True
+    square = float(bins.weighted_intensity @ bins.weighted_intensity) / bins.counted
+    return not square > _LEAST_SIGNAL**2
+
+
+def _fitted(pattern: Pattern, layout: FitLayout, bins: FitBins, solution: Solution) -> PatternFit:
+    freedom = bins.counted - layout.parameters
+    sound = solution.converged and bool(np.all(np.isfinite(solution.parameters)))
+    counts = bins.angle_and_weight[1] > 0.0
+    smooth = solution.parameters[layout.linear - len(bins.smooth_rows) : layout.linear] @ bins.smooth_rows
+    return PatternFit(
+        layout=layout,
+        state=FitState.CONVERGED if sound else FitState.NOT_CONVERGED,
+        parameters=read_only(solution.parameters),
+        covariance=read_only(solution.covariance),
+        chi_square=solution.chi_square / freedom,
+        degrees_of_freedom=freedom,
+        iterations=solution.iterations,
+        counted_two_theta_deg=read_only(bins.angle_and_weight[0][counts]),
+        model=_in_pattern(pattern, bins, solution.weighted_model[counts] / bins.angle_and_weight[1][counts]),
+        background=_in_pattern(pattern, bins, smooth[counts]),
+    )
+
+
+def _unfitted(pattern: Pattern, layout: FitLayout, bins: FitBins) -> PatternFit:
+    nothing = np.full(layout.parameters, np.nan)
+    counted = bins.angle_and_weight[0][bins.angle_and_weight[1] > 0.0]
+    blank = np.full(counted.size, np.nan)
+    return PatternFit(
+        layout=layout,
+        state=FitState.TOO_FEW_COUNTS,
+        parameters=read_only(nothing),
+        covariance=read_only(np.full((nothing.size, nothing.size), np.nan)),
+        chi_square=float("nan"),
+        degrees_of_freedom=0,
+        iterations=0,
+        counted_two_theta_deg=read_only(counted),
+        model=_in_pattern(pattern, bins, blank),
+        background=_in_pattern(pattern, bins, blank),
+    )
+
+
+def _in_pattern(pattern: Pattern, bins: FitBins, counted_values: FloatArray) -> FloatArray:
+    values = np.full(pattern.two_theta_deg.shape, np.nan)
+    values[bins.index[bins.angle_and_weight[1] > 0.0]] = counted_values
+    return read_only(values)
