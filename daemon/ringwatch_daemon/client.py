@@ -37,7 +37,12 @@ GAP = "gap"
 _ANSWER_S = 2.0
 _IDLE_S = 1.0
 _WAITING_MESSAGES = 10_000
-_HEARTBEAT_MS = 5_000
+_KEEPALIVE = (
+    (zmq.TCP_KEEPALIVE, 1),
+    (zmq.TCP_KEEPALIVE_IDLE, 10),
+    (zmq.TCP_KEEPALIVE_INTVL, 5),
+    (zmq.TCP_KEEPALIVE_CNT, 3),
+)
 _RUNS_REMEMBERED = 16
 
 
@@ -274,7 +279,9 @@ class _Sockets:
             used.setsockopt(zmq.LINGER, 0)
             used.setsockopt(zmq.RCVHWM, _WAITING_MESSAGES)
             used.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-            used.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
+            # not ZMQ heartbeats: with a full queue libzmq 4.3 ends the process over them (its issue 4767)
+            for option, value in _KEEPALIVE:
+                used.setsockopt(option, value)
             used.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
             used.setsockopt(zmq.IPV6, int("[" in self.endpoint))
             if server_key is not None:

@@ -176,8 +176,9 @@ class _Server:
     def __init__(self, history: StreamHistory, *, curve: CurveKeys | None, high_water: int, linger_s: float) -> None:
         self._history = history
         self._context = zmq.Context()
-        self._events = self._socket(zmq.XPUB, curve, high_water, linger_s)
-        self._requests = self._socket(zmq.ROUTER, curve, REPLIES_WAITING, linger_s)
+        self._linger_s = linger_s
+        self._events = self._socket(zmq.XPUB, curve, high_water)
+        self._requests = self._socket(zmq.ROUTER, curve, REPLIES_WAITING)
         self._events.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -205,6 +206,8 @@ class _Server:
                     raise
             except (zmq.ZMQError, WireError) as error:
                 if not attempts_left:
+                    self._wake_in.close()
+                    self._wake_out.close()
                     self._close()
                     raise SinkError(f"the stream cannot be offered at {endpoint}: {error}") from error
         raise AssertionError("the last attempt returns or raises")
@@ -224,6 +227,8 @@ class _Server:
         self._stopping.set()
         self.wake()
         self._thread.join()
+        self._wake_in.close()
+        self._wake_out.close()
 
     def raise_failure(self) -> None:
         if self._failure is not None:
@@ -234,9 +239,8 @@ class _Server:
     def statistics(self) -> PublisherStatistics:
         return PublisherStatistics(self._subscriptions, self._answered, self._refused, self._unpublished)
 
-    def _socket(self, kind: int, curve: CurveKeys | None, high_water: int, linger_s: float) -> zmq.Socket[bytes]:
+    def _socket(self, kind: int, curve: CurveKeys | None, high_water: int) -> "zmq.Socket[bytes]":
         made = self._context.socket(kind)
-        made.setsockopt(zmq.LINGER, int(linger_s * 1000))
         made.setsockopt(zmq.SNDHWM, high_water)
         made.setsockopt(zmq.RCVHWM, high_water)
         made.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
@@ -307,11 +311,21 @@ class _Server:
             self._requests.send_multipart([*envelope, *reply])
 
     def _close(self) -> None:
+        """Let the last messages leave, for as long as we may linger.
+
+        Not by ZMQ_LINGER: libzmq 4.3 ends the process ("Resource temporarily unavailable",
+        session_base.cpp) when that time is up while a subscriber has read half of a multipart
+        message. So the sockets linger for ever, and it is the waiting that has an end.
+        """
+        for used in (self._events, self._requests):
+            used.setsockopt(zmq.LINGER, -1)
         self._events.close()
         self._requests.close()
-        self._wake_in.close()
-        self._wake_out.close()
-        self._context.term()
+        last = threading.Thread(target=self._context.term, name="stream-last-messages", daemon=True)
+        last.start()
+        last.join(self._linger_s)
+        if last.is_alive():
+            _log.warning("a subscriber that does not read was left behind with the last messages of the stream")
 
 
 def _bind(made: "zmq.Socket[bytes]", endpoint: str) -> str:
