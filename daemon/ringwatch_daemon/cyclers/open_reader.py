@@ -1,0 +1,25 @@
+"""A reader for the declared kind of cycler; a new kind is one new file and one new case here."""
+
+from ringwatch_daemon.core.clock import Clock
+from ringwatch_daemon.core.ports import CyclerReader
+from ringwatch_daemon.cyclers.csv_file import CsvCycler, CsvCyclerConfig
+from ringwatch_daemon.cyclers.live_epics import EpicsCycler, EpicsCyclerConfig
+
+CyclerConfig = CsvCyclerConfig | EpicsCyclerConfig
+
+
+def open_reader(config: CyclerConfig, *, clock: Clock) -> CyclerReader:
+    """Open the cycler that `config` declares; nothing is guessed from a file's name.
+
+    Parameters
+    ----------
+    config
+        Its type tells the kind.
+    clock
+        For readers of live values.
+    """
+    match config:
+        case CsvCyclerConfig():
+            return CsvCycler(config)
+        case EpicsCyclerConfig():
+            return EpicsCycler(config, clock=clock)
