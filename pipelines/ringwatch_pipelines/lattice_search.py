@@ -27,15 +27,22 @@ def searched_start(*, layout: FitLayout, bins: FitBins, start: FloatArray) -> Fl
 
 
 def _best_lattice(layout: FitLayout, phase: PhaseLayout, bins: FitBins, start: FloatArray) -> FloatArray:
-    """Compare lattices by the sum of the peaks' height at the angles of the lines, first with blunted peaks."""
+    """Compare lattices by the sum of the peaks' height at the angles of the lines, first with blunted peaks.
+
+    Angles are taken linear in the lattice, about the best one of the step before.
+    """
     fwhm = float(np.median(fwhm_from_voigt(sigma=phase.sigma_deg, hwhm=phase.hwhm_deg)))
     fwhm += 2.0 * float(np.median(phase.hwhm_by_inverse_size_deg_nm)) / phase.phase.size_nm
     best = start
     for reach, blunt in ((_REACH, 3.0), (_REACH / 8.0, 1.0)):
+        angles, slopes = phase.phase.lattice.two_theta_deg(
+            hkl=phase.hkl, wavelength_m=layout.recipe.wavelength_m, free=best
+        )
+        changes = _trial_changes(len(start), reach) * best
+        trials = angles + changes @ slopes.T
         heights = _peak_heights(bins, fwhm, blunt * fwhm)
-        changes = _trial_changes(len(start), reach)
-        scores = [_score(layout, phase, bins, heights, best * (1.0 + change)) for change in changes]
-        best = best * (1.0 + changes[int(np.argmax(scores))])
+        scores = np.interp(trials, bins.angle_and_weight[0], heights, left=0.0, right=0.0) @ np.sqrt(phase.strength)
+        best = best + changes[int(np.argmax(scores))]
     return best
 
 
@@ -64,8 +71,3 @@ def _peak_heights(bins: FitBins, fwhm_deg: float, blunt_deg: float) -> FloatArra
 def _smoothed(values: FloatArray, span: int) -> FloatArray:
     span = min(span, values.size)
     return np.convolve(values, np.full(span, 1.0 / span), mode="same")
-
-
-def _score(layout: FitLayout, phase: PhaseLayout, bins: FitBins, heights: FloatArray, lattice: FloatArray) -> float:
-    angles, _ = phase.phase.lattice.two_theta_deg(hkl=phase.hkl, wavelength_m=layout.recipe.wavelength_m, free=lattice)
-    return float(np.interp(angles, bins.angle_and_weight[0], heights, left=0.0, right=0.0) @ np.sqrt(phase.strength))

@@ -95,7 +95,8 @@ def _cold_fit(pattern: Pattern, layout: FitLayout, bins: FitBins) -> PatternFit:
     """From the configured lattice and from the searched one; the better fit wins."""
     configured = np.concatenate([np.zeros(layout.linear), layout.shapes.mean])
     searched = searched_start(layout=layout, bins=bins, start=configured)
-    starts = [configured] if np.array_equal(searched, configured) else [configured, searched]
+    moved = np.abs(searched - configured)[layout.linear :] > layout.shapes.largest_step
+    starts = [configured, searched] if np.any(moved) else [configured]
     fits = [_minimised(layout, bins, start) for start in starts]
     best = min(fits, key=lambda fit: (not fit.converged, fit.chi_square))
     return _fitted(pattern, layout, bins, best)

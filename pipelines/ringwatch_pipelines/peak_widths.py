@@ -18,7 +18,7 @@ class InstrumentProfile:
     """Width of the lines of an ideal sample in the same bins, so that the bin width is part of it.
 
     Gaussian ``FWHM^2 = U tan^2 theta + V tan theta + W`` (Caglioti, Paoletti & Ricci 1958, Nucl. Instrum. 3, 223)
-    and Lorentzian ``FWHM = X tan theta + Y / cos theta``.
+    and Lorentzian ``FWHM = X / cos theta + Y tan theta``, as GSAS has it.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class InstrumentProfile:
 
     def hwhm_deg(self, two_theta_deg: ArrayLike) -> FloatArray:
         """Half width at half maximum of the Lorentzian part; never below 0."""
-        fwhm = self.x_deg * _tan_theta(two_theta_deg) + self.y_deg / _cos_theta(two_theta_deg)
+        fwhm = self.x_deg / _cos_theta(two_theta_deg) + self.y_deg * _tan_theta(two_theta_deg)
         return np.maximum(0.5 * fwhm, 0.0)
 
 

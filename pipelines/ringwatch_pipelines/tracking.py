@@ -1,0 +1,120 @@
+"""A series of fits: each starts from the last good one, and a bad frame does no harm to the next."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ringwatch_pipelines.fit_layout import FitLayout, layout_from_recipe
+from ringwatch_pipelines.fit_recipe import FitRecipe
+from ringwatch_pipelines.pattern_fit import PatternFit, fit_pattern
+from ringwatch_pipelines.patterns import FloatArray, Pattern
+from ringwatch_pipelines.phase_tracks import blank_tracked_from_layout, tracked_from_fit
+from ringwatch_pipelines.results import FitState, FreePhaseTrack, PeakState, Tracked
+
+_JUMP = 2.0
+"""A chi-square this many times that of the last good fit (or of 1) is not taken for noise."""
+
+_NEW_NORMAL = 3
+"""So many misfits in a row are the sample's new state and no longer bad frames."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackerState:
+    """What a frame leaves to the next.
+
+    Parameters
+    ----------
+    layout
+        Rows of the parameters, built with the first frame.
+    two_theta_deg, parameters, chi_square
+        The last good fit.
+    misfits
+        Fits in a row since then that did not converge or jumped in chi-square.
+    """
+
+    layout: FitLayout | None = None
+    two_theta_deg: FloatArray | None = None
+    parameters: FloatArray | None = None
+    chi_square: float = float("nan")
+    misfits: int = 0
+
+
+def blank_tracked(recipe: FitRecipe, fit_state: FitState) -> Tracked:
+    """Tracks with every phase, line and peak of the recipe, and no values.
+
+    Raises
+    ------
+    PhaseError
+        A line that is to be reported lies outside the range or shares the intensity of a stronger one.
+    """
+    return blank_tracked_from_layout(layout_from_recipe(recipe), fit_state)
+
+
+def track(state: TrackerState, pattern: Pattern, recipe: FitRecipe) -> tuple[TrackerState, PatternFit, Tracked]:
+    """Fit the next pattern of a series.
+
+    A warm fit that does not converge, or whose chi-square jumps, is repeated from a cold start; in a long row of
+    misfits only at the first, second, fourth, eighth ... of them, so that a dead beam does not slow the run down.
+
+    Returns
+    -------
+    state, fit, tracked
+        The state is that of before where the fit is no good start for the next one.
+    """
+    layout = _layout(state, recipe)
+    start = _warm_start(state, layout, pattern)
+    fit = fit_pattern(pattern=pattern, layout=layout, start=start)
+    if start is not None and _is_misfit(state, fit) and _is_power_of_two(state.misfits + 1):
+        fit = _better(fit, fit_pattern(pattern=pattern, layout=layout))
+    tracked = tracked_from_fit(fit)
+    return _next_state(replace(state, layout=layout), pattern, fit, tracked), fit, tracked
+
+
+def _layout(state: TrackerState, recipe: FitRecipe) -> FitLayout:
+    if state.layout is not None and state.layout.recipe is recipe:
+        return state.layout
+    return layout_from_recipe(recipe)
+
+
+def _warm_start(state: TrackerState, layout: FitLayout, pattern: Pattern) -> FloatArray | None:
+    """Parameters of the last good fit, if they mean the same for this pattern."""
+    if state.layout is not layout or state.two_theta_deg is None:
+        return None
+    return state.parameters if np.array_equal(state.two_theta_deg, pattern.two_theta_deg) else None
+
+
+def _is_misfit(state: TrackerState, fit: PatternFit) -> bool:
+    if fit.state is FitState.NOT_CONVERGED:
+        return True
+    return fit.state is FitState.CONVERGED and fit.chi_square > _JUMP * max(state.chi_square, 1.0)
+
+
+def _better(one: PatternFit, other: PatternFit) -> PatternFit:
+    return min(one, other, key=lambda fit: (fit.state is not FitState.CONVERGED, fit.chi_square))
+
+
+def _is_power_of_two(count: int) -> bool:
+    return count & (count - 1) == 0
+
+
+def _next_state(state: TrackerState, pattern: Pattern, fit: PatternFit, tracked: Tracked) -> TrackerState:
+    if fit.state is FitState.TOO_FEW_COUNTS:
+        return state
+    first = state.parameters is None
+    misfit = not first and _is_misfit(state, fit)
+    settled = state.misfits + 1 >= _NEW_NORMAL
+    if not _is_good_start(fit, tracked) or (misfit and not settled):
+        return replace(state, misfits=state.misfits + (not first))
+    return replace(
+        state,
+        two_theta_deg=pattern.two_theta_deg,
+        parameters=fit.parameters,
+        chi_square=fit.chi_square,
+        misfits=0,
+    )
+
+
+def _is_good_start(fit: PatternFit, tracked: Tracked) -> bool:
+    """Converged, with every phase of free intensities there: the lattice of an absent one is only its prior."""
+    free = [phase for phase in tracked.phases if isinstance(phase, FreePhaseTrack)]
+    return fit.state is FitState.CONVERGED and all(phase.state is PeakState.PRESENT for phase in free)
