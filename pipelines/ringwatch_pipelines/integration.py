@@ -401,7 +401,7 @@ def _sector_fold(pixels: _Pixels, edges: FloatArray, sectors: int) -> WindowFold
     inside = (two_theta_deg >= edges[0]) & (two_theta_deg < edges[-1]) & (pixels.weight.ravel() > 0)
     listed = np.flatnonzero(inside)
     bins = sectors * (edges.size - 1)
-    chi = np.mod(pixels.integrator.chiArray(pixels.weight.shape).ravel()[listed], 2 * np.pi)
+    chi = np.mod(pixels.integrator.center_array(pixels.weight.shape, "chi_rad", scale=False).ravel()[listed], 2 * np.pi)
     sector = np.minimum((chi / (2 * np.pi) * sectors).astype(np.int64), sectors - 1)
     radial = np.searchsorted(edges, two_theta_deg[listed], side="right") - 1
     grid = _grid_of(listed.size)

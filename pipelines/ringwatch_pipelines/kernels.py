@@ -3,25 +3,17 @@
 A pixel counts when ``low <= counts <= high``; written so that NaN never counts.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ringwatch_pipelines.compiled import compiled
 from ringwatch_pipelines.patterns import FloatArray
-
-Function = TypeVar("Function", bound=Callable[..., None] | Callable[..., NDArray[np.int64]])
 
 LANES = 4
 """Neighbouring pixels add to different copies of the sums: most of them fall into one bin, and an addition
 would otherwise wait for the one before it."""
-
-
-def compiled(function: Function) -> Function:
-    """Compile at the first call for the types that come, and keep the result on disk."""
-    return cast("Function", njit(nogil=True, cache=True)(function))
 
 
 @compiled
