@@ -1,0 +1,122 @@
+"""The PVs of an areaDetector that tell about its frames, and what they last said."""
+
+import threading
+from dataclasses import dataclass
+
+from ringwatch_daemon.sources.metadata import is_on
+from ringwatch_daemon.sources.times import Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class AreaDetectorPvs:
+    """PVs beside the image; every one of them may be absent.
+
+    Parameters
+    ----------
+    metadata
+        (name, PV): a name of `MetadataNames` and the PV that stands in where the frame brings no such attribute.
+    offset
+        PVs that are 1 while the detector takes offset or gain frames, which are no data.
+    acquiring
+        PV that is 1 while the detector acquires; empty for none.
+    callbacks
+        ``EnableCallbacks_RBV`` of the plugin that serves the frames; empty for none.
+    """
+
+    metadata: tuple[tuple[str, str], ...] = ()
+    offset: tuple[str, ...] = ()
+    acquiring: str = ""
+    callbacks: str = ""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every PV, once."""
+        names = (*(pv for _, pv in self.metadata), *self.offset, self.acquiring, self.callbacks)
+        return tuple(dict.fromkeys(name for name in names if name))
+
+
+def perkin_elmer_pvs(prefix: str, *, camera: str = "cam1:", plugin: str = "Pva1:") -> AreaDetectorPvs:
+    """The PVs of ADPerkinElmer under `prefix`, such as ``13PE1:``; other areaDetectors have the first four.
+
+    Parameters
+    ----------
+    plugin
+        The plugin that serves the frames: ``Pva1:`` or ``image1:``.
+    """
+    return AreaDetectorPvs(
+        metadata=(
+            ("AcquireTime", f"{prefix}{camera}AcquireTime_RBV"),
+            ("TriggerMode", f"{prefix}{camera}TriggerMode_RBV"),
+            ("PEGain", f"{prefix}{camera}PEGain_RBV"),
+            ("PEUseOffset", f"{prefix}{camera}PEUseOffset"),
+        ),
+        offset=(f"{prefix}{camera}PEAcquireOffset", f"{prefix}{camera}PEAcquireGain"),
+        acquiring=f"{prefix}{camera}Acquire_RBV",
+        callbacks=f"{prefix}{plugin}EnableCallbacks_RBV",
+    )
+
+
+class DetectorState:
+    """What the PVs beside the image last said; written by callbacks, read by whoever hands frames over."""
+
+    def __init__(self, pvs: AreaDetectorPvs) -> None:
+        self._pvs = pvs
+        self._lock = threading.Lock()
+        self._values: dict[str, Scalar] = {}
+        self._offset_ended: dict[str, tuple[int, int]] = {}
+        self._offset_began: dict[str, int] = {}
+
+    def tell(self, pv: str, value: Scalar | None, *, stamp_ns: int = 0) -> None:
+        """Note a new value with its time, or None when the PV is gone."""
+        with self._lock:
+            if value is None:
+                self._values.pop(pv, None)
+                return
+            if pv in self._pvs.offset:
+                self._note_offset(pv, on=is_on(value), stamp_ns=stamp_ns)
+            self._values[pv] = value
+
+    def _note_offset(self, pv: str, *, on: bool, stamp_ns: int) -> None:
+        if on:
+            self._offset_began.setdefault(pv, stamp_ns)
+        elif pv in self._offset_began:
+            self._offset_ended[pv] = (self._offset_began.pop(pv), stamp_ns)
+
+    def metadata(self) -> dict[str, Scalar]:
+        """The values under the names of `MetadataNames`."""
+        with self._lock:
+            return {name: self._values[pv] for name, pv in self._pvs.metadata if pv in self._values}
+
+    def takes_offset(self, stamp_ns: int) -> str:
+        """The PV by which a frame of that time belongs to an offset or gain acquisition, or an empty string.
+
+        A frame may be seen after the end of its acquisition was: then its time decides.
+        """
+        with self._lock:
+            for pv in self._pvs.offset:
+                began_ns, ended_ns = self._offset_ended.get(pv, (0, 0))
+                if is_on(self._values.get(pv)) or began_ns < stamp_ns <= ended_ns:
+                    return pv
+        return ""
+
+    @property
+    def acquiring(self) -> bool | None:
+        """Whether the detector says that it acquires, None where it says nothing."""
+        return self._switch(self._pvs.acquiring)
+
+    @property
+    def callbacks_enabled(self) -> bool | None:
+        """Whether the plugin hands frames out, None where it does not say."""
+        return self._switch(self._pvs.callbacks)
+
+    def _switch(self, pv: str) -> bool | None:
+        with self._lock:
+            value = self._values.get(pv)
+        if value is None:
+            return None
+        return is_on(value) or str(value).strip().lower() in {"acquire", "acquiring"}
+
+
+def callbacks_off_cause(pvs: AreaDetectorPvs, state: DetectorState) -> str:
+    """Why no frame can come: a plugin of areaDetector is off until it is switched on."""
+    return f"{pvs.callbacks} is off, the plugin hands out no frames" if state.callbacks_enabled is False else ""

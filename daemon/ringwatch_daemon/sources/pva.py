@@ -1,0 +1,223 @@
+"""Frames over PV Access: an NTNDArray, image and metadata in one structure."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event as StopRequest
+from typing import Any
+
+from p4p.client.thread import Cancelled, Context, Disconnected
+from p4p.util import ThreadedWorkQueue
+
+from ringwatch_daemon.core.clock import Clock
+from ringwatch_daemon.core.ports import FrameIntake
+from ringwatch_daemon.core.records import Reason
+from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, DetectorState, callbacks_off_cause
+from ringwatch_daemon.sources.handover import Arrival, Handover
+from ringwatch_daemon.sources.metadata import MetadataNames
+from ringwatch_daemon.sources.ndarray import (
+    announcement_of,
+    image_of,
+    is_empty,
+    is_ntndarray,
+    plain_scalar,
+    stamp_ns_of,
+)
+from ringwatch_daemon.sources.times import StampMarks
+from ringwatch_daemon.sources.watchdog import FrameWatchdog
+
+_log = logging.getLogger(__name__)
+_TICK_S = 0.2
+_RESUBSCRIBE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PvaSourceConfig:
+    """Where the frames are and how they are read.
+
+    Parameters
+    ----------
+    pv
+        The NTNDArray, such as ``13PE1:Pva1:Image``.
+    beside
+        PVs that tell what the NTNDArray does not; read over PVA too.
+    names
+        Which attributes hold exposure, monitor and conditions.
+    timestamp_marks
+        The moment of the exposure that the IOC's stamp marks; areaDetector stamps at the end.
+    max_image_bytes
+        A larger image is refused.
+    stall_s
+        How long frames may stay away while they should come.
+    queue_size
+        Frames that the network layer keeps while ringwatch is busy.
+    network
+        ``EPICS_PVA_...`` settings that override the environment's.
+    """
+
+    pv: str
+    beside: AreaDetectorPvs = field(default_factory=AreaDetectorPvs)
+    names: MetadataNames = field(default_factory=MetadataNames)
+    timestamp_marks: StampMarks = StampMarks.END
+    max_image_bytes: int = 512 * 1024 * 1024
+    stall_s: float = 10.0
+    queue_size: int = 64
+    network: tuple[tuple[str, str], ...] = ()
+
+
+class PvaSource:
+    """A `FrameSource` over PV Access."""
+
+    def __init__(self, config: PvaSourceConfig, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+
+    def run(self, intake: FrameIntake, stop: StopRequest) -> None:
+        """Bring frames to `intake` until `stop` is set, through every loss of connection."""
+        config = self._config
+        state = DetectorState(config.beside)
+        watchdog = FrameWatchdog(intake, self._clock, stall_s=config.stall_s, stage=config.pv)
+        handover = Handover(
+            intake,
+            self._clock,
+            origin=config.pv,
+            names=config.names,
+            marks=config.timestamp_marks,
+            state=state,
+            watchdog=watchdog,
+        )
+        receiver = _Receiver(config, self._clock, intake, handover)
+        with _network(config) as (context, queue):
+            image = _Subscription(
+                context, queue, config.pv, receiver.event, f"record[queueSize={config.queue_size}]field()"
+            )
+            beside = [_Subscription(context, queue, pv, partial(_note, state, pv)) for pv in config.beside.all]
+            try:
+                while not stop.wait(_TICK_S):
+                    for subscription in (image, *beside):
+                        subscription.mend(self._clock.monotonic_s())
+                    cause = callbacks_off_cause(config.beside, state)
+                    watchdog.check(acquiring=state.acquiring, connected=receiver.connected, cause=cause)
+            finally:
+                for subscription in (image, *beside):
+                    subscription.close()
+
+
+@contextmanager
+def _network(config: PvaSourceConfig) -> Iterator[tuple[Context, ThreadedWorkQueue]]:
+    """A client with one thread for all subscriptions, so that events keep their order."""
+    queue = ThreadedWorkQueue(name="ringwatch-pva", maxsize=0, daemon=True)
+    queue.start()
+    # nt=False: p4p's own unwrapping raises on a compressed frame, which ends the subscription.
+    context = Context("pva", conf=dict(config.network) or None, nt=False)
+    try:
+        yield context, queue
+    finally:
+        context.close()
+        queue.stop()
+
+
+def _note(state: DetectorState, pv: str, value: Any) -> None:
+    if isinstance(value, Exception):
+        state.tell(pv, None)
+    else:
+        state.tell(pv, plain_scalar(value), stamp_ns=stamp_ns_of(value))
+
+
+class _Subscription:
+    """A monitor that is begun again when it ends for whatever reason."""
+
+    def __init__(
+        self,
+        context: Context,
+        queue: ThreadedWorkQueue,
+        pv: str,
+        handle: Callable[[Any], None],
+        request: str | None = None,
+    ) -> None:
+        self._begin: Callable[[], Any] = lambda: context.monitor(
+            pv, self._event, request=request, notify_disconnect=True, queue=queue
+        )
+        self._handle = handle
+        self._ended_s: float | None = None
+        self._monitor = self._begin()
+
+    def _event(self, value: Any) -> None:
+        try:
+            self._handle(value)
+        except Exception:  # noqa: BLE001 - p4p drops a subscription whose callback raises, whatever it is
+            _log.exception("an event could not be handled")
+
+    def mend(self, now_s: float) -> None:
+        """Begin again, a while after the subscription ended."""
+        if self._monitor._S is not None:  # p4p tells in no other way that it gave a subscription up
+            self._ended_s = None
+        elif self._ended_s is None:
+            self._ended_s = now_s
+        elif now_s - self._ended_s > _RESUBSCRIBE_S:
+            self._monitor.close()
+            self._ended_s = None
+            self._monitor = self._begin()
+
+    def close(self) -> None:
+        """End it; no event is handled afterwards."""
+        self._monitor.close()
+
+
+class _Receiver:
+    """What happens on an event of the image's subscription."""
+
+    def __init__(self, config: PvaSourceConfig, clock: Clock, intake: FrameIntake, handover: Handover) -> None:
+        self._config = config
+        self._clock = clock
+        self._intake = intake
+        self._handover = handover
+        self._connected: bool | None = None
+        self._named_type = ""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server is there."""
+        return bool(self._connected)
+
+    def event(self, value: Any) -> None:
+        """Take a value, or the news that the connection is gone."""
+        if isinstance(value, Exception):
+            self._lost(value)
+            return
+        if not self._connected:
+            self._connected = True
+            self._handover.reconnected()
+            self._intake.connection(connected=True, text=f"{self._config.pv} is connected")
+        try:
+            self._take(value)
+        # The structure comes from elsewhere and can fail in any of its fields.
+        except Exception as error:  # noqa: BLE001
+            text = f"expected an NTNDArray, got {type(error).__name__}: {error}"
+            self._handover.refuse(None, self._clock.utc_ns(), Reason.WRONG_TYPE, text[:300])
+
+    def _take(self, value: Any) -> None:
+        if not is_ntndarray(value):
+            if self._named_type != value.getID():
+                self._named_type = value.getID()
+                text = f"expected an NTNDArray from {self._config.pv}, got {self._named_type}: no frame can be taken"
+                self._intake.warning(kind="WRONG_PV", text=text)
+            return
+        if is_empty(value):
+            self._handover.passed_empty()
+            return
+        said = announcement_of(value)
+        arrival = Arrival(said.unique_id, said.stamp_ns, said.data_stamp_ns, said.attributes)
+        limit = self._config.max_image_bytes
+        self._handover.arrived(arrival, partial(image_of, value, said.attributes, max_image_bytes=limit))
+
+    def _lost(self, why: Exception) -> None:
+        if self._connected is False or isinstance(why, Cancelled):
+            return
+        waiting = self._connected is None
+        self._connected = False
+        said = "nothing is said yet by" if waiting else "the connection is lost to"
+        remark = "" if isinstance(why, Disconnected) else f": {why}"
+        self._intake.connection(connected=False, text=f"{said} {self._config.pv}{remark}")
