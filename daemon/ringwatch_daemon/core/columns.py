@@ -22,7 +22,7 @@ from ringwatch_pipelines.results import (
     Tracked,
 )
 
-STATE_WIDTH = 24
+STATE_WIDTH = 32
 """Bytes of a state or reason in the file: variable-length strings and SWMR do not go together."""
 
 
