@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from fakes import records
+from ringwatch_daemon.core.columns import columns_from_tracked
 from ringwatch_daemon.core.messages import messages_from_record
 from ringwatch_daemon.core.records import Event, FrameRecord, QueueLevel, Record, RunStart, Status, Totals
 from ringwatch_daemon.core.wire import StreamMessage
@@ -18,6 +19,12 @@ from ringwatch_pipelines.results import (
     ReferencePhaseTrack,
     Tracked,
 )
+
+
+def cell_run_start(*, run_id: str = "run_one") -> RunStart:
+    """The start of a run that follows the phases of `cell_track`."""
+    columns = columns_from_tracked(cell_track(0, state=FitState.NOT_FITTED), reported=records.REPORTED)
+    return replace(records.run_start(run_id=run_id), columns=columns)
 
 
 def messages(told: Iterable[Record], *, start: RunStart) -> Iterator[StreamMessage]:

@@ -9,15 +9,23 @@ from typing import Any
 
 LONGEST_TEXT = 300
 
+_INT64 = 2**63
+
 
 def number(value: object) -> float:
-    """A number, NaN where there is none."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    """A number, NaN where there is none or too large a one."""
+    if isinstance(value, int):
+        return float(value) if _is_count(value) else math.nan
+    return value if isinstance(value, float) else math.nan
 
 
 def integer(value: object, *, otherwise: int = 0) -> int:
-    """An integer, or `otherwise`."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+    """An integer of 64 bits, or `otherwise`."""
+    return value if isinstance(value, int) and _is_count(value) else otherwise
+
+
+def _is_count(value: int) -> bool:
+    return not isinstance(value, bool) and -_INT64 <= value < _INT64
 
 
 def text(value: object) -> str:
