@@ -4,73 +4,89 @@ import argparse
 import logging
 import os
 import sys
+from pathlib import Path
 
 from ringwatch_simulators.errors import SimulatorError
-from ringwatch_simulators.faults import FaultSchedule, fault_from_text
-from ringwatch_simulators.supply import AttributeValue, CountingFrames, FrameSupply
+from ringwatch_simulators.supply import AttributeValue
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Run one command; return the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     options = _parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        if options.command == "files":
+            return _write_files(options)
+        return _serve_ioc(options, arguments)
     except SimulatorError as error:
         print(f"ringwatch_simulators: {error}", file=sys.stderr)
         return 2
-    return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ringwatch_simulators", description="A simulated beamline.")
-    commands = parser.add_subparsers(required=True)
-    ioc = commands.add_parser("ioc", help="a detector IOC with synthetic or recorded frames")
-    ioc.set_defaults(run=_serve_ioc)
-    ioc.add_argument("--prefix", default="13PE1:")
-    ioc.add_argument("--scenario", default="counting")
-    ioc.add_argument("--count", type=int, help="number of frames")
-    ioc.add_argument("--shape", default="64x64", help="ROWSxCOLUMNS of the scenario counting")
-    ioc.add_argument("--dtype", default="uint16", help="type of the frames of the scenario counting")
-    ioc.add_argument("--rate", type=float, help="frames per second of wall time")
-    ioc.add_argument("--speed", type=float, help="data seconds per second of wall time")
-    ioc.add_argument("--attribute", action="append", default=[], metavar="NAME=VALUE")
-    ioc.add_argument("--fault", action="append", default=[], metavar="KIND@ID[:SECONDS]")
-    ioc.add_argument("--start-paused", action="store_true", help="acquire only when Acquire is written")
-    ioc.add_argument("--loop", action="store_true", help="begin again after the last frame")
-    ioc.add_argument("--callbacks-off", action="store_true", help="plugins start disabled, as in a real areaDetector")
-    ioc.add_argument("--exit-with-parent", action="store_true")
-    ioc.add_argument("--resume", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_ioc_arguments(commands.add_parser("ioc", help="a detector IOC with synthetic or recorded frames"))
+    files = commands.add_parser("files", help="write geometry.poni, mask.edf and truth_header.json of a scenario")
+    files.add_argument("--scenario", default="lagp-demo")
+    files.add_argument("--seed", type=int)
+    files.add_argument("-o", "--output", type=Path, required=True)
     return parser
 
 
-def _serve_ioc(options: argparse.Namespace) -> int:
-    from ringwatch_simulators.detector import Pace  # noqa: PLC0415 - the EPICS libraries are for this command only
-    from ringwatch_simulators.detector_ioc import DetectorIoc, IocOptions, Resumption  # noqa: PLC0415
+def _add_ioc_arguments(ioc: argparse.ArgumentParser) -> None:
+    add = ioc.add_argument
+    add("--prefix", default="13PE1:", help="what the detector's names begin with")
+    add("--cycler-prefix", default="CYC1:", help="what the cycler's names begin with")
+    add("--scenario", default="counting", help="counting, small, quick or lagp-demo")
+    add("--frames", nargs="+", metavar="PATH", help="recorded frames instead: files, folders, FILE.h5::/dataset")
+    add("--darks", nargs="+", default=[], metavar="PATH", help="recorded darks, served first")
+    add("--count", type=int, help="number of frames of a scenario")
+    add("--shape", default="64x64", help="ROWSxCOLUMNS of counting frames")
+    add("--dtype", default="uint16", help="type of counting frames")
+    add("--seed", type=int, help="of a scenario")
+    add("--start-ns", type=int, help="start of a scenario's course, UTC ns; by default it ends now")
+    add("--truth", type=Path, help="write what is true of each frame, JSON lines")
+    add("--cycler-csv", type=Path, help="the cycler's file")
+    add("--cycler-sample-s", type=float, default=300.0, help="data time between its rows")
+    add("--cycler-zone", default="UTC", help="time zone of its stamps")
+    add("--cycler-naive", action="store_true", help="leave the zone out of its stamps")
+    add("--cycler-offset-s", type=float, default=0.0, help="its clock is ahead by so much")
+    add("--cycler-drift-ppm", type=float, default=0.0, help="its clock gains so much")
+    pace = ioc.add_mutually_exclusive_group()
+    pace.add_argument("--rate", type=float, help="frames per second of wall time")
+    pace.add_argument("--own-rate", action="store_true", help="recorded frames follow each other as their times say")
+    add("--speed", type=float, help="data seconds per second of wall time")
+    add("--attribute", action="append", default=[], metavar="NAME=VALUE", help="goes with every frame")
+    add("--fault", action="append", default=[], metavar="KIND@ID[:SECONDS]", help="see ringwatch_simulators.faults")
+    add("--start-paused", action="store_true", help="acquire only when Acquire is written")
+    add("--loop", action="store_true", help="begin again after the last frame")
+    add("--callbacks-off", action="store_true", help="plugins start disabled, as in a real areaDetector")
+    add("--exit-with-parent", action="store_true", help="end when the parent process does")
+    add("--resume", help=argparse.SUPPRESS)
 
-    supply = _supply(options)
-    period_s = 1.0 / options.rate if options.rate else 1.0
-    ioc = DetectorIoc(
-        supply,
-        IocOptions(
-            prefix=options.prefix,
-            exposure_s=period_s,
-            period_s=period_s,
-            pace=Pace(speed=options.speed or 1.0, loop=options.loop),
-            faults=FaultSchedule(tuple(fault_from_text(text) for text in options.fault)),
-            attributes=tuple(_attribute(text) for text in options.attribute),
-            autostart=not options.start_paused,
-            callbacks_enabled=not options.callbacks_off,
-            exit_with_parent=options.exit_with_parent,
-        ),
-        Resumption.from_json(options.resume) if options.resume else None,
+
+def _write_files(options: argparse.Namespace) -> int:
+    from ringwatch_simulators.scenario import (  # noqa: PLC0415 - each command imports what it needs
+        SyntheticFrames,
+        scenario_named,
+        write_beamline_files,
     )
-    return ioc.serve()
+
+    frames = SyntheticFrames(scenario_named(options.scenario, seed=options.seed), 0)
+    for path in write_beamline_files(options.output, frames):
+        print(path)
+    return 0
 
 
-def _supply(options: argparse.Namespace) -> FrameSupply:
-    rows, columns = (int(part) for part in options.shape.split("x"))
-    return CountingFrames(count=options.count or 10, shape=(rows, columns), dtype=options.dtype)
+def _serve_ioc(options: argparse.Namespace, arguments: list[str]) -> int:
+    from ringwatch_simulators.ioc_command import (  # noqa: PLC0415 - EPICS and its threads are for this command only
+        IocRequest,
+        serve,
+    )
+
+    attributes = tuple(_attribute(text) for text in options.attribute)
+    return serve(IocRequest(options, attributes, tuple(_without_resumption(arguments))))
 
 
 def _attribute(text: str) -> tuple[str, AttributeValue]:
@@ -85,7 +101,14 @@ def _attribute(text: str) -> tuple[str, AttributeValue]:
     return name, value
 
 
+def _without_resumption(arguments: list[str]) -> list[str]:
+    if "--resume" not in arguments:
+        return arguments
+    at = arguments.index("--resume")
+    return [*arguments[:at], *arguments[at + 2 :]]
+
+
 if __name__ == "__main__":
-    code = main()
+    code = main(sys.argv[1:])
     sys.stdout.flush()
-    os._exit(code)
+    os._exit(code)  # the exit handlers of the EPICS libraries may hang on their own threads

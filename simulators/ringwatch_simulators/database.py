@@ -55,12 +55,22 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A record that the detector writes. `long` texts are character waveforms, as in areaDetector."""
+    """A record that the detector writes.
+
+    Parameters
+    ----------
+    long
+        A text is a character waveform, as many are in areaDetector.
+    stamped
+        Its time is the one it is posted with, not the time of the post.
+    """
 
     name: str
     initial: Scalar
     choices: tuple[str, ...] = ()
     long: bool = False
+    stamped: bool = False
+    unit: str = ""
 
 
 Entry = Setting | Reading
@@ -190,4 +200,13 @@ def plugin_entries(identity: DetectorIdentity, *, port: str, plugin_type: str, e
         Reading("ArrayRate_RBV", 0.0),
         Reading("ExecutionTime_RBV", 0.0),
         Reading("Codec_RBV", ""),
+    )
+
+
+def cycler_entries() -> Iterator[Entry]:
+    """The records of the instrument that charges the cell; their times are data time."""
+    yield from (
+        Reading("Voltage", 0.0, unit="V", stamped=True),
+        Reading("Current", 0.0, unit="A", stamped=True),
+        Reading("HalfCycle", -1, stamped=True),
     )

@@ -88,6 +88,10 @@ class Detector:
         Its plugins.
     disconnect
         Called for the fault ``disconnect`` with the seconds to be gone and where to go on.
+    attributes
+        Metadata to go with every frame.
+    progress
+        Told the end of each frame's exposure where the supply knows it.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class Detector:
         faults: FaultSchedule,
         disconnect: Callable[[float, Position], None],
         attributes: tuple[tuple[str, AttributeValue], ...] = (),
+        progress: Callable[[int], None] | None = None,
     ) -> None:
         self._records = records
         self._prefix = prefix
@@ -112,6 +117,7 @@ class Detector:
         self._spoiler = FrameSpoiler()
         self._disconnect = disconnect
         self._attributes = attributes
+        self._progress = progress
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._idle = threading.Event()
         self._idle.set()
@@ -312,6 +318,8 @@ class Detector:
             self._count_dropped()
         for readout in readouts:
             self._hand_out(readout)
+        if self._progress is not None and supplied.end_ns is not None:
+            self._progress(supplied.end_ns)
         if FaultKind.DISCONNECT in kinds:
             self._leave(kinds[FaultKind.DISCONNECT].argument)
 

@@ -11,21 +11,20 @@ Clients on the same machine need ``EPICS_CA_ADDR_LIST=127.0.0.1`` with ``EPICS_C
 """
 
 import asyncio
-import json
 import os
 import signal
-import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from p4p.server import Server
 from softioc import asyncio_dispatcher, builder, softioc
 
+from ringwatch_simulators.cycler import Cycler, CyclerThread
 from ringwatch_simulators.database import (
     CAMERA,
     IMAGE_PLUGIN,
@@ -35,11 +34,13 @@ from ringwatch_simulators.database import (
     Scalar,
     Setting,
     camera_entries,
+    cycler_entries,
     perkin_elmer_entries,
     plugin_entries,
 )
 from ringwatch_simulators.detector import FAULT_RECORD, Detector, Pace, Position
 from ringwatch_simulators.faults import FaultSchedule
+from ringwatch_simulators.outage import Resumption, become
 from ringwatch_simulators.readout import WIRE_TYPES, ChannelAccessOutlet, PvaOutlet, data_type_of
 from ringwatch_simulators.records import Records
 from ringwatch_simulators.supply import AttributeValue, Exposure, FrameSupply
@@ -57,8 +58,8 @@ class IocOptions:
 
     Parameters
     ----------
-    prefix
-        What every record's name begins with, as ``13PE1:``.
+    prefix, cycler_prefix
+        What the names of the detector's and the cycler's records begin with.
     exposure_s, period_s
         First values of ``AcquireTime`` and ``AcquirePeriod``, in data time.
     autostart
@@ -67,9 +68,12 @@ class IocOptions:
         First value of ``EnableCallbacks``; a real areaDetector has it off.
     exit_with_parent
         End when the parent process does.
+    again
+        Arguments of the command that begins this IOC anew after the fault ``disconnect``.
     """
 
     prefix: str = "13PE1:"
+    cycler_prefix: str = "CYC1:"
     exposure_s: float = 1.0
     period_s: float = 1.0
     pace: Pace = field(default_factory=Pace)
@@ -78,43 +82,41 @@ class IocOptions:
     autostart: bool = False
     callbacks_enabled: bool = True
     exit_with_parent: bool = False
+    again: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Resumption:
-    """What an IOC that was gone goes on from, handed on as JSON."""
-
-    returns_at_s: float
-    position: Position
-    settings: dict[str, Any]
-
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "Resumption":
-        """Read what `to_json` wrote."""
-        raw = json.loads(text)
-        return cls(raw["returns_at_s"], Position(**raw["position"]), raw["settings"])
+class _Parts:
+    records: Records
+    detector: Detector
+    server: Any
+    cycler: CyclerThread | None
 
 
 class DetectorIoc:
-    """The IOC of a simulated detector.
+    """The IOC of a simulated detector and, where there is one, of the cycler beside it.
 
     Parameters
     ----------
     supply
         What the detector sees.
-    options
-        What is served and how.
+    cycler
+        Follows the detector's data time.
     resumption
         Where an IOC in this process left off.
     """
 
-    def __init__(self, supply: FrameSupply, options: IocOptions, resumption: Resumption | None = None) -> None:
+    def __init__(
+        self,
+        supply: FrameSupply,
+        options: IocOptions,
+        *,
+        cycler: Cycler | None = None,
+        resumption: Resumption | None = None,
+    ) -> None:
         self._supply = supply
         self._options = options
+        self._cycler = cycler
         self._resumption = resumption
         self._wake = threading.Event()
         self._leaving: tuple[float, Position] | None = None
@@ -122,78 +124,85 @@ class DetectorIoc:
 
     def serve(self) -> int:
         """Serve until a signal or the end of the parent; return the exit code."""
-        if self._resumption is not None:
-            time.sleep(max(0.0, self._resumption.returns_at_s - time.time()))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        records, detector, server = self._build()
-        self._announce()
-        self._begin(records, detector)
+        if self._resumption is not None and self._wake.wait(self._resumption.seconds_left(time.time())):
+            return 0
+        parts = self._build()
+        print(f"READY {self._options.prefix} frames={len(self._supply)} pid={os.getpid()}", flush=True)
+        self._begin(parts)
         self._wait()
+        if parts.cycler is not None:
+            parts.cycler.close()
         if self._leaving is not None:
-            self._leave(records, *self._leaving)
-        detector.close()
-        server.stop()
+            self._leave(parts.records, *self._leaving)
+        parts.detector.close()
+        parts.server.stop()
         return 0
 
-    def _build(self) -> tuple[Records, Detector, Any]:
-        first = self._supply.frame(Exposure(0, self._options.exposure_s)).image
+    def _build(self) -> _Parts:
+        options = self._options
+        first = self._supply.frame(Exposure(0, options.exposure_s)).image
+        wire_type = WIRE_TYPES[first.dtype.name]
         records = Records()
-        prefix = self._options.prefix
-        self._add_records(records, first)
-        pva = PvaOutlet(records, prefix)
-        channel_access = ChannelAccessOutlet(records, prefix, WIRE_TYPES[first.dtype.name])
+        self._add_records(records, first, np.dtype(wire_type))
+        pva = PvaOutlet(records, options.prefix)
+        array = ChannelAccessOutlet(records, options.prefix, wire_type=wire_type, elements=first.size)
+        cycler = self._follow_with_cycler(records)
         detector = Detector(
             records=records,
-            prefix=prefix,
+            prefix=options.prefix,
             supply=self._supply,
-            outlets=(pva, channel_access),
-            pace=self._options.pace,
-            faults=self._options.faults,
+            outlets=(pva, array),
+            pace=options.pace,
+            faults=options.faults,
             disconnect=self._on_disconnect,
-            attributes=self._options.attributes,
+            attributes=options.attributes,
+            progress=cycler.reach if cycler is not None else None,
         )
         records.listen(detector.put)
-        _add_acquire(records, prefix, detector)
+        add_busy_record(records, f"{options.prefix}{CAMERA}Acquire", detector.put, detector.wait_idle)
         builder.LoadDatabase()
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher())
-        server = Server([{f"{prefix}{PVA_PLUGIN}Image": pva.pv}], conf={"EPICS_PVAS_SERVER_PORT": "0"})
-        return records, detector, server
+        return _Parts(records, detector, _ndarray_server(f"{options.prefix}{PVA_PLUGIN}Image", pva), cycler)
 
-    def _add_records(self, records: Records, first: np.ndarray[Any, Any]) -> None:
-        options = self._options
-        prefix = options.prefix
+    def _add_records(self, records: Records, first: "np.ndarray[Any, Any]", wire_type: "np.dtype[Any]") -> None:
+        options, prefix = self._options, self._options.prefix
         identity = DetectorIdentity(first.shape[0], first.shape[1], data_type_of(first.dtype))
         camera = camera_entries(
             identity, exposure_s=options.exposure_s, period_s=options.period_s, images=len(self._supply)
         )
         records.add(prefix + CAMERA, camera)
         records.add(prefix + CAMERA, perkin_elmer_entries())
-        for plugin, port, kind in (
-            (IMAGE_PLUGIN, "Image1", "NDPluginStdArrays"),
-            (PVA_PLUGIN, "PVA1", "NDPluginPva"),
-        ):
+        for plugin, port, kind in ((IMAGE_PLUGIN, "Image1", "NDPluginStdArrays"), (PVA_PLUGIN, "PVA1", "NDPluginPva")):
             entries = plugin_entries(identity, port=port, plugin_type=kind, enabled=options.callbacks_enabled)
             records.add(prefix + plugin, entries)
         records.add(prefix + PVA_PLUGIN, [Reading("PvName_RBV", f"{prefix}{PVA_PLUGIN}Image", long=True)])
         records.add(prefix, [Setting(FAULT_RECORD, "", readback=False, momentary=True)])
-        wire_type = np.dtype(WIRE_TYPES[first.dtype.name])
         name = f"{prefix}{IMAGE_PLUGIN}ArrayData"
         records.adopt(name, builder.WaveformIn(name, length=first.size, datatype=wire_type))
+        if self._cycler is not None:
+            records.add(options.cycler_prefix, cycler_entries())
 
-    def _announce(self) -> None:
-        print(f"READY {self._options.prefix} frames={len(self._supply)} pid={os.getpid()}", flush=True)
+    def _follow_with_cycler(self, records: Records) -> CyclerThread | None:
+        if self._cycler is None:
+            return None
+        options = self._options
+        speed, lead_s = options.pace.speed, options.period_s
+        return CyclerThread(self._cycler, records, options.cycler_prefix, speed=speed, lead_s=lead_s)
 
-    def _begin(self, records: Records, detector: Detector) -> None:
+    def _begin(self, parts: _Parts) -> None:
         prefix = self._options.prefix + CAMERA
+        if parts.cycler is not None:
+            parts.cycler.start()
         if self._resumption is None:
-            detector.start()
+            parts.detector.start()
         else:
             for name, value in self._resumption.settings.items():
-                records.choose(prefix + name, value)
-            detector.start(self._resumption.position)
+                parts.records.choose(prefix + name, value)
+            parts.detector.start(self._resumption.position)
         if self._options.autostart or self._resumption is not None:
-            records.post(prefix + "Acquire", 1)
+            parts.records.post(prefix + "Acquire", 1)
 
     def _wait(self) -> None:
         while not self._wake.wait(0.5):
@@ -206,59 +215,38 @@ class DetectorIoc:
     def _on_disconnect(self, seconds: float, position: Position) -> None:
         self._leaving = (seconds, position)
         self._wake.set()
-        threading.Event().wait()
+        threading.Event().wait()  # the process is about to be replaced; no further frame may go out
 
-    def _leave(self, records: Records, seconds: float, position: Position) -> NoReturn:
-        """Become a fresh process that is silent for `seconds` and then goes on at `position`.
-
-        The kernel closes every socket at once, so that clients see what they see when an IOC dies.
-        """
+    def _leave(self, records: Records, seconds: float, position: Position) -> None:
         prefix = self._options.prefix + CAMERA
         settings = {name: records.value(prefix + name) for name in KEPT_SETTINGS}
-        resumption = Resumption(time.time() + seconds, position, settings)
-        _close_on_exec()
-        arguments = _without_resumption(sys.argv[1:])
-        command = [sys.executable, "-m", "ringwatch_simulators", *arguments, "--resume", resumption.to_json()]
-        os.execv(sys.executable, command)  # noqa: S606 - the program and its arguments are our own
+        become(self._options.again, Resumption(time.time() + seconds, position, settings))
 
 
-def _add_acquire(records: Records, prefix: str, detector: Detector) -> None:
+def add_busy_record(
+    records: Records, name: str, on_put: Callable[[str, Scalar], None], wait_idle: Callable[[], None]
+) -> None:
     """Make ``Acquire`` a busy record: a put with callback returns when the last frame is out.
 
     The put itself must not block, else nobody could stop the acquisition. So its forward link
     drives a second record whose processing lasts as long as the acquisition.
     """
-    name = prefix + CAMERA + "Acquire"
     waiting = name + "Done"
 
     async def wait(_value: Scalar) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, detector.wait_idle)
+        await asyncio.get_running_loop().run_in_executor(None, wait_idle)
 
     builder.boolOut(waiting, "Done", "Busy", on_update=wait, always_update=True, blocking=True, initial_value=0)
-    acquire = builder.boolOut(
-        name,
-        "Done",
-        "Acquire",
-        on_update=lambda value: detector.put(name, value),
-        always_update=True,
-        initial_value=0,
-        FLNK=waiting,
-    )
-    records.adopt(name, acquire)
+
+    def put(value: Scalar) -> None:
+        on_put(name, value)
+
+    common = {"on_update": put, "always_update": True, "initial_value": 0, "FLNK": waiting}
+    records.adopt(name, builder.boolOut(name, "Done", "Acquire", **common))
 
 
-def _close_on_exec() -> None:
-    for entry in list(Path("/proc/self/fd").iterdir()):
-        number = int(entry.name)
-        if number > 2:
-            try:
-                os.set_inheritable(number, False)
-            except OSError:
-                continue
-
-
-def _without_resumption(arguments: list[str]) -> list[str]:
-    if "--resume" not in arguments:
-        return arguments
-    at = arguments.index("--resume")
-    return [*arguments[:at], *arguments[at + 2 :]]
+def _ndarray_server(name: str, outlet: PvaOutlet) -> Any:
+    """A server for the NTNDArray alone, on any free port, found like the records by broadcast."""
+    conf = {key: value for key, value in os.environ.items() if key.startswith("EPICS_PVA")}
+    conf.update(EPICS_PVAS_SERVER_PORT="0", EPICS_PVA_SERVER_PORT="0")
+    return Server([{name: outlet.pv}], conf=conf, useenv=False)

@@ -94,19 +94,20 @@ def post_unique_id(records: Records, plugin: str, readout: Readout) -> None:
 
 
 class ChannelAccessOutlet:
-    """NDPluginStdArrays: the frame as a waveform record."""
+    """NDPluginStdArrays: the frame as a waveform record, cut where the record is too short for it."""
 
-    def __init__(self, records: Records, prefix: str, wire_type: str) -> None:
+    def __init__(self, records: Records, prefix: str, *, wire_type: str, elements: int) -> None:
         self._records = records
         self._plugin = prefix + IMAGE_PLUGIN
         self._wire_type = np.dtype(wire_type)
+        self._elements = elements
 
     def publish(self, readout: Readout) -> None:
         """Post the header, then the array, then the unique id."""
         if not self._records.value(self._plugin + "EnableCallbacks"):
             return
         post_header(self._records, self._plugin, readout)
-        self._records.post(self._plugin + "ArrayData", wire_array(readout.data, self._wire_type))
+        self._records.post(self._plugin + "ArrayData", wire_array(readout.data, self._wire_type)[: self._elements])
         post_unique_id(self._records, self._plugin, readout)
 
 

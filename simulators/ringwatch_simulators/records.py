@@ -49,6 +49,10 @@ class Records:
         """Write `name` and post it to whoever monitors it."""
         self._by_name[name].set(value)
 
+    def post_at(self, name: str, value: Any, time_ns: int) -> None:
+        """Write a stamped reading with the time that belongs to it, UTC nanoseconds since 1970."""
+        self._by_name[name].set(value, timestamp=time_ns / 1e9)
+
     def choose(self, name: str, value: Scalar) -> None:
         """Write a setting together with its readback, as the detector itself does."""
         self.post(name, value)
@@ -86,17 +90,20 @@ def _setting(name: str, entry: Setting, put: Callable[[Scalar], None]) -> Any:
 
 
 def _reading(name: str, entry: Reading) -> Any:
+    common: dict[str, Any] = {"initial_value": entry.initial}
+    if entry.stamped:
+        common["TSE"] = -2
     match entry.initial:
         case bool():
             off, on = entry.choices or ("Done", "Run")
-            return builder.boolIn(name, off, on, initial_value=entry.initial)
+            return builder.boolIn(name, off, on, **common)
         case int() if entry.choices:
-            return builder.mbbIn(name, *entry.choices, initial_value=entry.initial)
+            return builder.mbbIn(name, *entry.choices, **common)
         case int():
-            return builder.longIn(name, initial_value=entry.initial)
+            return builder.longIn(name, **common)
         case float():
-            return builder.aIn(name, PREC=3, MDEL=-1, initial_value=entry.initial)
+            return builder.aIn(name, PREC=6, MDEL=-1, EGU=entry.unit, **common)
         case str() if entry.long:
-            return builder.longStringIn(name, length=256, initial_value=entry.initial)
+            return builder.longStringIn(name, length=256, **common)
         case str():
-            return builder.stringIn(name, initial_value=entry.initial)
+            return builder.stringIn(name, **common)

@@ -1,0 +1,161 @@
+"""The instrument that charges the cell: a CSV file that grows, and two PVs."""
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from ringwatch_simulators.cell_model import CellModel, CyclingState
+from ringwatch_simulators.records import Records
+
+NS_PER_S = 1_000_000_000
+HEADER = "time,voltage_V,current_A,cycle,step,capacity_mAh\n"
+
+
+@dataclass(frozen=True, slots=True)
+class CyclerOptions:
+    """How the cycler writes.
+
+    Parameters
+    ----------
+    path
+        The CSV file, None for PVs only.
+    sample_s
+        Data time between rows.
+    zone
+        Name of the zone whose local time is written, as ``Europe/Berlin``.
+    naive
+        Leave the zone away, as most cyclers do.
+    clock_offset_s, clock_drift_ppm
+        The cycler's clock is ahead by this much, and gains so much since the start.
+    """
+
+    path: Path | None = None
+    sample_s: float = 300.0
+    zone: str = "UTC"
+    naive: bool = False
+    clock_offset_s: float = 0.0
+    clock_drift_ppm: float = 0.0
+
+
+class Cycler:
+    """Writes what the cell model says of current and voltage, up to the data time it is told.
+
+    Parameters
+    ----------
+    model
+        The cell.
+    start_ns
+        UTC, nanoseconds since 1970, of the start of the course.
+    begin_ns
+        First sample; the cycler was switched on before the course.
+    go_on
+        Add to a file that an earlier process began.
+    """
+
+    def __init__(
+        self, model: CellModel, *, start_ns: int, begin_ns: int, options: CyclerOptions, go_on: bool = False
+    ) -> None:
+        self._model = model
+        self._start_ns = start_ns
+        self._options = options
+        self._zone: tzinfo = UTC if options.zone == "UTC" else ZoneInfo(options.zone)
+        written = _rows_in(options.path) if go_on else 0
+        self._next_ns = begin_ns + written * self._step_ns
+        if options.path is not None and written == 0:
+            options.path.parent.mkdir(parents=True, exist_ok=True)
+            options.path.write_text(HEADER, encoding="utf-8")
+
+    def state(self, data_ns: int) -> CyclingState:
+        """Current and voltage at a data time."""
+        return self._model.cycling_at((data_ns - self._start_ns) / (3600 * NS_PER_S))
+
+    def advance(self, data_ns: int) -> int:
+        """Write every row up to `data_ns`, whole lines at once; return how many."""
+        rows: list[str] = []
+        while self._next_ns <= data_ns:
+            rows.append(self._row(self._next_ns))
+            self._next_ns += self._step_ns
+        if rows and self._options.path is not None:
+            with self._options.path.open("a", encoding="utf-8") as file:
+                file.write("".join(rows))
+        return len(rows)
+
+    @property
+    def _step_ns(self) -> int:
+        return int(self._options.sample_s * NS_PER_S)
+
+    def _row(self, data_ns: int) -> str:
+        state = self.state(data_ns)
+        step = 0 if state.current_A == 0.0 else 1 if state.current_A > 0.0 else 2
+        cycle = max(0, state.half_cycle) // 2 + 1
+        return (
+            f"{self._stamp(data_ns)},{state.voltage_V:.6f},{state.current_A:.9f},{cycle},{step},"
+            f"{state.capacity_mAh:.6f}\n"
+        )
+
+    def _stamp(self, data_ns: int) -> str:
+        own_ns = data_ns + int(self._options.clock_offset_s * NS_PER_S)
+        own_ns += int((data_ns - self._start_ns) * self._options.clock_drift_ppm * 1e-6)
+        local = datetime.fromtimestamp(own_ns / NS_PER_S, tz=self._zone)
+        if self._options.naive:
+            return local.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
+        return local.isoformat(timespec="milliseconds")
+
+
+def _rows_in(path: Path | None) -> int:
+    if path is None or not path.is_file():
+        return 0
+    return max(0, len(path.read_text(encoding="utf-8").splitlines()) - 1)
+
+
+class CyclerThread:
+    """Lets the cycler follow the detector's data time, and posts its PVs with their data time.
+
+    Between frames the data time runs on at the run's speed, by at most `lead_s`.
+    """
+
+    def __init__(self, cycler: Cycler, records: Records, prefix: str, *, speed: float, lead_s: float) -> None:
+        self._cycler = cycler
+        self._records = records
+        self._prefix = prefix
+        self._speed = speed
+        self._lead_s = lead_s
+        self._reached: tuple[int, float] | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cycler", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def reach(self, data_ns: int) -> None:
+        """The detector's data time is now `data_ns`."""
+        self._reached = (data_ns, time.monotonic())
+
+    def close(self) -> None:
+        """Write what is due and stop."""
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.2):
+            self._follow()
+        self._follow()
+
+    def _follow(self) -> None:
+        reached = self._reached
+        if reached is None:
+            return
+        data_ns, at_s = reached
+        now_ns = data_ns + int(min((time.monotonic() - at_s) * self._speed, self._lead_s) * NS_PER_S)
+        self._cycler.advance(now_ns)
+        state = self._cycler.state(now_ns)
+        for name, value in (
+            ("Voltage", state.voltage_V),
+            ("Current", state.current_A),
+            ("HalfCycle", state.half_cycle),
+        ):
+            self._records.post_at(self._prefix + name, value, now_ns)

@@ -1,0 +1,120 @@
+"""A flat, tilted detector in the convention of PONI files.
+
+The detector's own axes are 1 (rows, upward index) and 2 (columns); 3 runs along the beam. A pixel
+centre at ``(p1, p2, L)`` from the point of normal incidence is turned about axis 1 by rot1, then
+about axis 2 by rot2, then about the beam by rot3, with the signs of the PONI format.
+"""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class FlatDetector:
+    """Where the detector stands.
+
+    Parameters
+    ----------
+    shape
+        (rows, columns).
+    pixel_m
+        Edge of a square pixel.
+    distance_m
+        From the sample to the point of normal incidence.
+    poni1_m, poni2_m
+        Point of normal incidence from the corner of pixel (0, 0), along rows and columns.
+    rot1_rad, rot2_rad, rot3_rad
+        Tilts.
+    wavelength_A
+        Of the beam.
+    """
+
+    shape: tuple[int, int]
+    pixel_m: float
+    distance_m: float
+    poni1_m: float
+    poni2_m: float
+    rot1_rad: float = 0.0
+    rot2_rad: float = 0.0
+    rot3_rad: float = 0.0
+    wavelength_A: float = 0.1173
+
+    def poni_text(self) -> str:
+        """The geometry as a PONI file, version 2.1."""
+        config = {
+            "pixel1": self.pixel_m,
+            "pixel2": self.pixel_m,
+            "max_shape": list(self.shape),
+            "orientation": 3,
+        }
+        lines = (
+            "# Geometry of a simulated detector",
+            "poni_version: 2.1",
+            "Detector: Detector",
+            f"Detector_config: {json.dumps(config)}",
+            f"Distance: {self.distance_m!r}",
+            f"Poni1: {self.poni1_m!r}",
+            f"Poni2: {self.poni2_m!r}",
+            f"Rot1: {self.rot1_rad!r}",
+            f"Rot2: {self.rot2_rad!r}",
+            f"Rot3: {self.rot3_rad!r}",
+            f"Wavelength: {self.wavelength_A * 1e-10!r}",
+        )
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelAngles:
+    """What every pixel sees, each (rows, columns).
+
+    Parameters
+    ----------
+    two_theta_deg
+        Scattering angle at the pixel's centre.
+    azimuth_rad
+        From axis 2 (horizontal) towards axis 1.
+    solid_angle
+        Relative to a pixel at the point of normal incidence: cosine of incidence cubed.
+    """
+
+    two_theta_deg: FloatArray
+    azimuth_rad: FloatArray
+    solid_angle: FloatArray
+
+
+def pixel_angles(detector: FlatDetector) -> PixelAngles:
+    """Angles of all pixel centres."""
+    rows, columns = detector.shape
+    p1 = ((np.arange(rows) + 0.5) * detector.pixel_m - detector.poni1_m)[:, None]
+    p2 = ((np.arange(columns) + 0.5) * detector.pixel_m - detector.poni2_m)[None, :]
+    turn = rotation(detector)
+    x1, x2, x3 = (axis[0] * p1 + axis[1] * p2 + axis[2] * detector.distance_m for axis in turn)
+    two_theta = np.degrees(np.arctan2(np.hypot(x1, x2), x3))
+    incidence = detector.distance_m / np.sqrt(p1**2 + p2**2 + detector.distance_m**2)
+    return PixelAngles(two_theta, np.arctan2(x1, x2), incidence**3)
+
+
+def rotation(detector: FlatDetector) -> FloatArray:
+    """(3, 3) matrix from the detector's axes to the laboratory's."""
+    (c1, c2, c3), (s1, s2, s3) = (
+        [function(angle) for angle in (detector.rot1_rad, detector.rot2_rad, detector.rot3_rad)]
+        for function in (np.cos, np.sin)
+    )
+    about1 = np.array([[1.0, 0.0, 0.0], [0.0, c1, s1], [0.0, -s1, c1]])
+    about2 = np.array([[c2, 0.0, -s2], [0.0, 1.0, 0.0], [s2, 0.0, c2]])
+    about3 = np.array([[c3, -s3, 0.0], [s3, c3, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray(about3 @ about2 @ about1)
+
+
+def polarisation_factor(angles: PixelAngles, degree: float) -> FloatArray:
+    """Share of the scattered intensity that polarisation leaves, for a horizontal `degree` from -1 to 1.
+
+    ``(1 + cos^2 2theta - P cos 2phi sin^2 2theta) / 2`` (Kahn et al. 1982, J. Appl. Cryst. 15, 330).
+    """
+    cosine_square = np.cos(np.radians(angles.two_theta_deg)) ** 2
+    return np.asarray(0.5 * (1.0 + cosine_square - degree * np.cos(2 * angles.azimuth_rad) * (1.0 - cosine_square)))

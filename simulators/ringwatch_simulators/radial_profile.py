@@ -1,0 +1,145 @@
+"""The pattern that a cell gives, on a fine grid of 2theta: lines, background, hump."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import voigt_profile
+
+from ringwatch_simulators.cell_model import CellTruth
+from ringwatch_simulators.crystals import ALPO4, LAGP, LIOH, LITHIUM, Crystal, powder_lines, two_theta_deg
+
+FloatArray = NDArray[np.float64]
+
+SCHERRER_CONSTANT = 0.9
+SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
+MINOR_SIZE_NM = {"li": 400.0, "lioh": 40.0, "alpo4": 40.0}
+"""Crystallite sizes of the phases that stay as they are."""
+HUMP_CENTRE_DEG, HUMP_FWHM_DEG = 2.30, 0.90
+D_MIN_A = 0.95
+_NEAR_FWHM, _REACH_FWHM = 8.0, 80.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """What turns spacings into angles and widths.
+
+    Parameters
+    ----------
+    wavelength_A
+        Of the beam.
+    instrument_fwhm_deg
+        Gaussian width of an ideal line at every angle, pixel included.
+    """
+
+    wavelength_A: float = 0.1173
+    instrument_fwhm_deg: float = 0.0195
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RadialPattern:
+    """Counts of a pixel at normal incidence for monitor 1, each (points,).
+
+    Parameters
+    ----------
+    smooth
+        All but lithium.
+    lithium
+        Lithium's lines, which texture and grains modulate along the rings.
+    """
+
+    smooth: FloatArray
+    lithium: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the pattern as rendered: place, area in counts x degree, widths."""
+
+    two_theta_deg: float
+    area: float
+    gauss_sigma_deg: float
+    lorentz_hwhm_deg: float
+
+
+def radial_pattern(truth: CellTruth, beam: Beam, grid_deg: FloatArray, background_counts: float) -> RadialPattern:
+    """The pattern on `grid_deg`, which has equal steps."""
+    smooth = background(grid_deg, background_counts) + hump(grid_deg, truth.hump_counts)
+    others = [*lagp_lines(truth, beam), *minor_lines(LIOH, truth.lioh_area, beam)]
+    add_lines(smooth, grid_deg, [*others, *minor_lines(ALPO4, truth.alpo4_area, beam)])
+    lithium = np.zeros_like(grid_deg)
+    add_lines(lithium, grid_deg, lithium_lines(truth, beam))
+    return RadialPattern(smooth, lithium)
+
+
+def background(two_theta: FloatArray, counts: float) -> FloatArray:
+    """Air, Compton and window: a slow fall, and a wide halo of polypropylene around 1.4 degree."""
+    fall = 0.30 + 0.70 * np.exp(-two_theta / 1.8)
+    halo = 0.15 * np.exp(-0.5 * ((two_theta - 1.4) / (0.9 * SIGMA_PER_FWHM)) ** 2)
+    return np.asarray(counts * (fall + halo))
+
+
+def hump(two_theta: FloatArray, counts: float) -> FloatArray:
+    """The amorphous hump: a wide Gaussian."""
+    sigma = HUMP_FWHM_DEG * SIGMA_PER_FWHM
+    return np.asarray(counts * np.exp(-0.5 * ((two_theta - HUMP_CENTRE_DEG) / sigma) ** 2))
+
+
+def lagp_lines(truth: CellTruth, beam: Beam) -> list[Line]:
+    """Lines of LAGP with its size and strain; their strengths are those of the pristine structure."""
+    lines = powder_lines(LAGP, beam.wavelength_A, D_MIN_A)
+    strength_113 = next(line.strength for line in lines if line.hkl == (1, 1, 3))
+    crystal = LAGP.with_lattice(a_A=truth.a_A, c_A=truth.c_A)
+    scale = truth.area_113 / strength_113
+    return _lines(crystal, beam, scale, size_nm=truth.size_nm, strain=truth.strain, relative_to=LAGP)
+
+
+def lithium_lines(truth: CellTruth, beam: Beam) -> list[Line]:
+    """Lines of lithium: (110) and (200) as the truth says, the others as in a random powder of that (110)."""
+    crystal = LITHIUM.with_lattice(a_A=truth.a_li_A, c_A=truth.a_li_A)
+    lines = _lines(crystal, beam, truth.area_110, size_nm=MINOR_SIZE_NM["li"], strain=0.0, relative_to=LITHIUM)
+    told = {(1, 1, 0): truth.area_110, (2, 0, 0): truth.area_200}
+    names = [line.hkl for line in powder_lines(LITHIUM, beam.wavelength_A, D_MIN_A)]
+    return [
+        Line(line.two_theta_deg, told.get(name, line.area), line.gauss_sigma_deg, line.lorentz_hwhm_deg)
+        for name, line in zip(names, lines, strict=True)
+    ]
+
+
+def minor_lines(crystal: Crystal, area: float, beam: Beam) -> list[Line]:
+    """Lines of a phase whose strongest one has `area`; none when there is nothing of it."""
+    if area <= 0.0:
+        return []
+    return _lines(crystal, beam, area, size_nm=MINOR_SIZE_NM[crystal.name], strain=0.0, relative_to=crystal)
+
+
+def _lines(
+    crystal: Crystal, beam: Beam, area: float, *, size_nm: float, strain: float, relative_to: Crystal
+) -> list[Line]:
+    table = powder_lines(relative_to, beam.wavelength_A, D_MIN_A)
+    angles = two_theta_deg(crystal, np.array([line.hkl for line in table]), beam.wavelength_A)
+    theta = np.radians(angles) / 2.0
+    strain_fwhm = np.degrees(4.0 * strain * np.tan(theta))
+    sigma = SIGMA_PER_FWHM * np.hypot(beam.instrument_fwhm_deg, strain_fwhm)
+    hwhm = 0.5 * np.degrees(SCHERRER_CONSTANT * 0.1 * beam.wavelength_A / (size_nm * np.cos(theta)))
+    return [
+        Line(float(angles[i]), area * line.strength, float(sigma[i]), float(hwhm[i])) for i, line in enumerate(table)
+    ]
+
+
+def add_lines(pattern: FloatArray, grid_deg: FloatArray, lines: list[Line]) -> None:
+    """Add each line to `pattern`, out to 80 of its widths.
+
+    Beyond 8 widths a Voigt profile is its Lorentzian tail, ``hwhm / (pi x^2) (1 + (3 sigma^2 - hwhm^2) / x^2)``.
+    """
+    start, step = grid_deg[0], grid_deg[1] - grid_deg[0]
+    for line in lines:
+        fwhm = 2.0 * line.lorentz_hwhm_deg + line.gauss_sigma_deg / SIGMA_PER_FWHM
+        edges = line.two_theta_deg + fwhm * np.array([-_REACH_FWHM, -_NEAR_FWHM, _NEAR_FWHM, _REACH_FWHM])
+        at = np.clip(np.ceil((edges - start) / step), 0, grid_deg.size).astype(int)
+        for first, last in ((at[0], at[1]), (at[2], at[3])):
+            square = (grid_deg[first:last] - line.two_theta_deg) ** 2
+            correction = 1.0 + (3.0 * line.gauss_sigma_deg**2 - line.lorentz_hwhm_deg**2) / square
+            pattern[first:last] += line.area * line.lorentz_hwhm_deg / np.pi * correction / square
+        offset = grid_deg[at[1] : at[2]] - line.two_theta_deg
+        pattern[at[1] : at[2]] += line.area * voigt_profile(offset, line.gauss_sigma_deg, line.lorentz_hwhm_deg)
