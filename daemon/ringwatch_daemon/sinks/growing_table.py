@@ -1,0 +1,162 @@
+"""Datasets that grow together: one row a frame, sample or event, written in batches.
+
+A table of a run has some 150 datasets; making each one row longer for every frame would cost more
+than the analysis. So rows wait in arrays of a fixed size and go out together.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One dataset of a table.
+
+    Parameters
+    ----------
+    path
+        Below the entry.
+    dtype
+        Of one element; fixed-width bytes for text.
+    shape
+        Of one row; empty for a single value.
+    chunk
+        Rows and lengths that HDF5 stores as one block.
+    blank
+        What stands in a row that has no value.
+    attributes
+        As (name, value).
+    """
+
+    path: str
+    dtype: DTypeLike
+    chunk: tuple[int, ...]
+    shape: tuple[int, ...] = ()
+    blank: Any = float("nan")
+    attributes: tuple[tuple[str, Any], ...] = ()
+
+
+class GrowingTable:
+    """Datasets of one length below a group.
+
+    Parameters
+    ----------
+    entry
+        Where the paths of `fields` begin. The datasets are made here, so before SWMR writing.
+    batch_rows
+        Rows that wait in memory at most.
+    """
+
+    def __init__(self, entry: h5py.Group, fields: tuple[Field, ...], *, batch_rows: int) -> None:
+        self._fields = {field.path: field for field in fields}
+        self._datasets = {field.path: _dataset(entry, field) for field in fields}
+        self._waiting = {field.path: np.empty((batch_rows, *field.shape), field.dtype) for field in fields}
+        self._batch_rows = batch_rows
+        self._written = 0
+        self._count = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that came so far, written or waiting."""
+        return self._written + self._count
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait in memory."""
+        return self._count
+
+    @property
+    def batch_bytes(self) -> int:
+        """Memory of the rows that can wait."""
+        return sum(array.nbytes for array in self._waiting.values())
+
+    def append(self, values: Mapping[str, Any]) -> None:
+        """Add one row; a dataset without a value gets its blank."""
+        if self._count == self._batch_rows:
+            self.write()
+        for path, waiting in self._waiting.items():
+            waiting[self._count] = values.get(path, self._fields[path].blank)
+        self._count += 1
+
+    def extend(self, columns: Mapping[str, NDArray[Any]], count: int) -> None:
+        """Add `count` rows, one array a dataset."""
+        first = 0
+        while first < count:
+            if self._count == self._batch_rows:
+                self.write()
+            fits = min(count - first, self._batch_rows - self._count)
+            for path, waiting in self._waiting.items():
+                waiting[self._count : self._count + fits] = columns[path][first : first + fits]
+            self._count += fits
+            first += fits
+
+    def rewrite(self, rows: NDArray[np.int64], columns: Mapping[str, NDArray[Any]]) -> None:
+        """Replace values of earlier `rows`, wherever those rows are now.
+
+        Raises
+        ------
+        IndexError
+            A row that has not come yet.
+        """
+        if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) < self.rows:
+            raise IndexError(f"rows from 0 to {self.rows - 1} were expected, got {rows.min()} to {rows.max()}")
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        stored = int(np.searchsorted(rows, self._written))
+        for path, values in columns.items():
+            sorted_values = values[order]
+            self._waiting[path][rows[stored:] - self._written] = sorted_values[stored:]
+            for block in _runs(rows[:stored]):
+                first, last = int(rows[block.start]), int(rows[block.stop - 1])
+                self._datasets[path][first : last + 1] = sorted_values[block]
+
+    def write(self) -> None:
+        """Write the rows that wait. After an error they still wait, and can be tried again."""
+        if not self._count:
+            return
+        end = self._written + self._count
+        spaces: dict[tuple[int, ...], tuple[h5py.h5s.SpaceID, h5py.h5s.SpaceID]] = {}
+        for path, dataset in self._datasets.items():
+            shape = self._fields[path].shape
+            dataset.id.set_extent((end, *shape))
+            if shape not in spaces:
+                spaces[shape] = _spaces(self._written, end, shape)
+            memory, file = spaces[shape]
+            dataset.id.write(memory, file, self._waiting[path][: self._count])
+        self._written, self._count = end, 0
+
+
+def _dataset(entry: h5py.Group, field: Field) -> h5py.Dataset:
+    dataset = entry.create_dataset(
+        field.path,
+        shape=(0, *field.shape),
+        maxshape=(None, *field.shape),
+        chunks=field.chunk,
+        dtype=field.dtype,
+    )
+    for name, value in field.attributes:
+        dataset.attrs[name] = value
+    return dataset
+
+
+def _spaces(first: int, end: int, shape: tuple[int, ...]) -> tuple[h5py.h5s.SpaceID, h5py.h5s.SpaceID]:
+    """Where a batch stands in memory and in a file, shared by all datasets of one row shape."""
+    file = h5py.h5s.create_simple((end, *shape), (h5py.h5s.UNLIMITED, *shape))
+    file.select_hyperslab((first, *(0 for _ in shape)), (end - first, *shape))
+    return h5py.h5s.create_simple((end - first, *shape)), file
+
+
+def _runs(rows: NDArray[np.int64]) -> Iterator[slice]:
+    """Stretches of `rows` (ascending) without a gap."""
+    if not rows.size:
+        return
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    edges = [0, *breaks.tolist(), rows.size]
+    for first, last in pairwise(edges):
+        yield slice(first, last)
