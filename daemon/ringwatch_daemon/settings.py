@@ -49,22 +49,21 @@ class SampleSettings(Section):
 
 
 class MonitorSettings(Section):
-    """The monitor of the incident beam."""
+    """The monitor of the incident beam; a frame without its value is rejected."""
 
-    attribute: str = Field("", description="NDArray attribute, or header key of a file")
+    attribute: str = Field("", description="NDArray attribute or header key")
     pv: str = Field("", description="PV, where the frame does not carry it")
-    required: bool = Field(False, description="reject a frame that has no monitor value")
     reference: Positive = Field(1.0, description="monitor value at which intensities are left as they are")
 
 
 class AttributeSettings(Section):
-    """Names under which a frame carries its conditions."""
+    """Further names under which a frame carries its conditions; the usual ones are known."""
 
-    exposure: str = "AcquireTime"
-    gain: str = "PEGain"
-    trigger_mode: str = "TriggerMode"
-    dark: str = Field("", description="attribute that is non-zero (or 'dark') in a frame without beam")
-    offset_subtracted: str = Field("PEUseOffset", description="non-zero where the IOC took its own dark off")
+    exposure: tuple[str, ...] = ()
+    gain: tuple[str, ...] = ()
+    trigger_mode: tuple[str, ...] = ()
+    dark: tuple[str, ...] = Field((), description="1, true, dark or closed in a frame without beam")
+    offset_subtracted: tuple[str, ...] = Field((), description="1 where the detector took its own dark off")
 
 
 class DetectorSettings(Section):
@@ -84,6 +83,9 @@ class DetectorSettings(Section):
     gain_counts: Positive = Field(1.0, description="counts a photon: variance over mean")
     read_noise_counts: NotNegative = 0.0
     monitor: MonitorSettings = MonitorSettings()
+    pvs: dict[str, str] = Field(
+        default_factory=dict, description="attribute name to PV, for what a frame does not carry itself"
+    )
     attributes: AttributeSettings = AttributeSettings()
 
 
@@ -91,15 +93,14 @@ class FilesSettings(Section):
     """What recorded frames do not tell themselves."""
 
     time_zone: str = Field("", description="IANA zone of header times that carry none")
-    exposure_s: Positive | None = None
-    timestamp_marks: Literal["start", "middle", "end"] = "start"
-    monitor_header: str = ""
+    timestamp_marks: Literal["start", "middle", "end"] = Field("end", description="what a header's time marks")
 
 
 class GeometrySettings(Section):
     """Calibration and static corrections."""
 
     poni: Path
+    shape: tuple[int, int] | None = Field(None, description="(rows, columns), where the detector's name does not tell")
     mask: Path | None = Field(None, description="non-zero is masked; unreadable or of another shape is an error")
     flat: Path | None = None
     solid_angle: bool = True
@@ -159,6 +160,7 @@ class FitSettings(Section):
     background_terms: int = Field(24, ge=1, le=80, description="Chebyshev terms")
     scherrer_constant: Positive = 0.9
     hump: HumpSettings | None = None
+    texture_half_window_deg: Positive = Field(0.06, description="how far the sectors of a textured line reach")
     instrument: InstrumentSettings = InstrumentSettings()
 
 
@@ -184,6 +186,13 @@ class SiteSettings(Section):
     u_iso_A2: NotNegative = 0.01
 
 
+class LineSettings(Section):
+    """One reflection to use, instead of all that symmetry allows."""
+
+    hkl: tuple[int, int, int]
+    intensity: NotNegative = Field(1.0, description="relative to the other lines of the phase")
+
+
 class PhaseSettings(Section):
     """A crystalline phase, by its cell (and sites) or a CIF."""
 
@@ -196,7 +205,7 @@ class PhaseSettings(Section):
     space_group: str = ""
     lattice: LatticeSettings | None = None
     sites: tuple[SiteSettings, ...] = ()
-    lines: tuple[ReflectionLabel, ...] = Field((), description="reflections to use; all in range when empty")
+    lines: tuple[LineSettings, ...] = Field((), description="reflections to use; all in range when empty")
     ratio: tuple[ReflectionLabel, ReflectionLabel] | None = None
     reported_lines: tuple[ReflectionLabel, ...] = Field((), description="intensities with a dataset of their own")
     lattice_prior_relative: Positive | None = Field(None, description="one sigma of a prior on the lattice")
@@ -206,30 +215,57 @@ class PhaseSettings(Section):
 
     @model_validator(mode="after")
     def _has_a_cell(self) -> "PhaseSettings":
-        if (self.cif is None) == (self.lattice is None):
-            raise ValueError(f"phase {self.name} needs either cif or lattice")
+        if self.cif is None and self.lattice is None:
+            raise ValueError(f"phase {self.name} needs a cif or a lattice")
+        if self.cif is not None and (self.lines or self.sites):
+            raise ValueError(f"phase {self.name} has a cif, which tells its lines and sites; leave out lines and sites")
         if self.lattice is not None and not self.space_group:
             raise ValueError(f"phase {self.name} has a lattice but no space_group")
         return self
+
+
+class TimeColumnSettings(Section):
+    """The column with the time of each sample."""
+
+    column: str = "time"
+    kind: Literal["stamp", "epoch", "elapsed"] = "stamp"
+    unit: str = Field("s", description="of epoch and elapsed: ns, us, ms, s, min, h, d")
+    pattern: str | None = Field(None, description="strptime pattern of a stamp that is not ISO 8601")
+    zone: str | None = Field(None, description="IANA zone or offset of stamps that carry none")
+    start: str | None = Field(None, description="ISO time at which an elapsed column is zero")
+
+
+class ValueColumnSettings(Section):
+    """A column with a measured value."""
+
+    column: str
+    unit: str = Field(description="V, A, C or Ah with a prefix, as in mV, uA, mAh")
+
+
+class TableSettings(Section):
+    """What the columns of the cycler's table mean."""
+
+    time: TimeColumnSettings = TimeColumnSettings()
+    voltage: ValueColumnSettings | None = ValueColumnSettings(column="voltage_V", unit="V")
+    current: ValueColumnSettings | None = ValueColumnSettings(column="current_A", unit="A")
+    charge: ValueColumnSettings | None = None
+    cycle: str | None = None
+    step: str | None = None
+    separator: str | None = Field(None, description="detected where it is left out")
+    decimal: Literal[".", ","] | None = Field(None, description="detected where it is left out")
+    header_line: int = Field(1, ge=1)
 
 
 class CyclerSettings(Section):
     """The instrument that charges the cell."""
 
     kind: Literal["none", "csv", "epics"] = "none"
-    file: Path | None = None
-    time_zone: str = Field("", description="IANA zone of stamps that carry none")
-    columns: dict[str, str] = Field(
-        default_factory=dict, description="our name (time, voltage, current, cycle, step, charge) to the file's"
-    )
-    units: dict[str, str] = Field(default_factory=dict, description="our name to a unit, where the header has none")
-    separator: str = ""
-    decimal: Literal["", ".", ","] = ""
-    elapsed_from: str = Field("", description="ISO time at which an elapsed-time column is zero")
+    file: Path | None = Field(None, description="for csv: the table; it may grow, and may appear later")
+    table: TableSettings = TableSettings()
+    voltage_pv: str = Field("", description="for epics")
+    current_pv: str = Field("", description="for epics")
     clock_offset_s: float = Field(0.0, description="detector clock minus cycler clock")
     max_gap_s: Positive = Field(3600.0, description="longest stretch between samples that is bridged")
-    voltage_pv: str = ""
-    current_pv: str = ""
 
     @model_validator(mode="after")
     def _has_its_source(self) -> "CyclerSettings":
@@ -247,7 +283,7 @@ class StreamSettings(Section):
     endpoint: str = Field("tcp://127.0.0.1:5606", description="of the publisher; a port of * takes a free one")
     snapshot_endpoint: str = Field("", description="of the late joiners' socket; the next port when empty")
     history_MiB: Positive = 64
-    curve_secret_key: Path | None = Field(None, description="CURVE certificate of the publisher; switches CURVE on")
+    curve_directory: Path | None = Field(None, description="folder of the publisher's CURVE keys; switches CURVE on")
     insecure: bool = Field(False, description="allow to leave loopback without CURVE")
 
 

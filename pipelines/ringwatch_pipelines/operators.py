@@ -237,7 +237,10 @@ class SectorOperator(FoldedOperator):
 
     def sector_pattern(self, image: NDArray[Any], *, dark: DarkSums | None, monitor: float = 1.0) -> SectorPattern:
         """Intensity of one frame over azimuth and scattering angle; raises what `integrate` raises."""
-        sums = self.integrate(image, dark=dark, monitor=monitor).sums
+        return self.pattern_of(self.integrate(image, dark=dark, monitor=monitor).sums)
+
+    def pattern_of(self, sums: BinSums) -> SectorPattern:
+        """Intensity over azimuth and scattering angle from the sums of one frame or several."""
         grid = (self.azimuth_deg.size, self.axis.two_theta_deg.size)
         with np.errstate(divide="ignore", invalid="ignore"):
             intensity = np.where(sums.norm > 0, (sums.raw - sums.dark) / sums.norm, np.nan)

@@ -158,11 +158,18 @@ class Tracked:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something an operator should see, found by the analysis in this frame."""
+    """Something an operator should see, found by the analysis in this frame.
+
+    Parameters
+    ----------
+    standing
+        It holds for the rest of the run, which is flagged with it.
+    """
 
     kind: str
     text: str
     sigma_h: float = float("nan")
+    standing: bool = False
 
 
 class Refusal(StrEnum):

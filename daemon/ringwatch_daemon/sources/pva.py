@@ -8,10 +8,11 @@ from functools import partial
 from threading import Event as StopRequest
 from typing import Any
 
-from p4p.client.thread import Cancelled, Context, Disconnected
+from p4p.client.thread import Cancelled, Context, Disconnected, RemoteError
 from p4p.util import ThreadedWorkQueue
 
 from ringwatch_daemon.core.clock import Clock
+from ringwatch_daemon.core.errors import DetectorError
 from ringwatch_daemon.core.ports import FrameIntake
 from ringwatch_daemon.core.records import Reason
 from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, DetectorState, callbacks_off_cause
@@ -221,3 +222,18 @@ class _Receiver:
         said = "nothing is said yet by" if waiting else "the connection is lost to"
         remark = "" if isinstance(why, Disconnected) else f": {why}"
         self._intake.connection(connected=False, text=f"{said} {self._config.pv}{remark}")
+
+
+def put(pv: str, value: float, *, timeout_s: float = 5.0) -> None:
+    """Write one number over PVA, as to start an acquisition.
+
+    Raises
+    ------
+    DetectorError
+        The PV does not answer, or refuses.
+    """
+    with Context("pva") as context:
+        try:
+            context.put(pv, value, timeout=timeout_s, wait=False)
+        except (TimeoutError, RemoteError) as error:
+            raise DetectorError(f"expected to write {value:g} to {pv}, but it did not take it: {error}") from error

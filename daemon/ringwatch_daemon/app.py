@@ -1,0 +1,252 @@
+"""The composition root: the one place that knows settings, sources, cyclers, workers and sinks."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event as StopRequest
+
+from threadpoolctl import threadpool_limits
+
+from ringwatch_daemon.core.channels import Channel
+from ringwatch_daemon.core.clock import NS_PER_S, Clock, SystemClock
+from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_from_tracked
+from ringwatch_daemon.core.intake import Intake, Overflow
+from ringwatch_daemon.core.ports import FrameSource, Sink
+from ringwatch_daemon.core.records import Record, RunStart
+from ringwatch_daemon.core.service_notify import ServiceNotifier
+from ringwatch_daemon.cyclers.csv_file import CsvCyclerConfig
+from ringwatch_daemon.cyclers.layout import TableLayout, TimeColumn, ValueColumn
+from ringwatch_daemon.cyclers.live_epics import EpicsCyclerConfig
+from ringwatch_daemon.cyclers.open_reader import CyclerConfig, open_reader
+from ringwatch_daemon.provenance import provenance_of
+from ringwatch_daemon.recipes import metadata_names, recipe_from_settings
+from ringwatch_daemon.settings import CyclerSettings, Settings, StreamSettings, ValueColumnSettings, load_settings
+from ringwatch_daemon.sinks.nexus import NexusFile
+from ringwatch_daemon.sinks.zmq_publisher import CurveKeys, ZmqPublisher
+from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, perkin_elmer_pvs
+from ringwatch_daemon.sources.channel_access import ChannelAccessSource, ChannelAccessSourceConfig
+from ringwatch_daemon.sources.pva import PvaSource, PvaSourceConfig
+from ringwatch_daemon.sources.times import StampMarks
+from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
+from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerStage
+from ringwatch_daemon.workers.run import Run
+from ringwatch_daemon.workers.sink_stage import SinkStage
+from ringwatch_pipelines.analysis import Analyser
+from ringwatch_pipelines.coupling import Coupler
+from ringwatch_pipelines.timeline import Timeline
+
+LOG = logging.getLogger(__name__)
+RECORDS_CAPACITY = 256
+CYCLER_CAPACITY = 64
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """What one run is to be.
+
+    Parameters
+    ----------
+    configuration
+        Text that the settings came from, for the file.
+    output
+        File to write; by default one named after the time, in the run directory.
+    overwrite
+        Replace a file that is there.
+    overflow
+        What happens when frames come faster than they are analysed.
+    publish
+        Whether to open the live stream.
+    tell
+        Hears whether the source is connected, and one line about it, whenever that changes.
+    watchers
+        Sinks besides the file and the stream.
+    """
+
+    settings: Settings
+    configuration: str
+    source: FrameSource
+    overflow: Overflow
+    output: Path | None = None
+    overwrite: bool = False
+    publish: bool = True
+    tell: Callable[[bool, str], None] = lambda *_: None
+    watchers: tuple[Sink, ...] = ()
+
+
+def serve(config: Path, *, stop: StopRequest) -> None:
+    """Run the daemon until `stop` is set; systemd, if it is there, is kept informed.
+
+    Raises
+    ------
+    RingwatchError
+        The configuration is wrong, or a stage cannot go on.
+    """
+    settings = load_settings(config)
+    service = ServiceNotifier.from_environment()
+    plan = RunPlan(
+        settings=settings,
+        configuration=config.read_text(encoding="utf-8"),
+        source=live_source(settings),
+        overflow=Overflow.DROP_NEWEST,
+        publish=settings.stream.enabled,
+        tell=lambda _, text: service.status(text),
+    )
+    carry_out(plan, stop=stop, on_ready=lambda: service.ready("waiting for the detector"))
+
+
+def carry_out(plan: RunPlan, *, stop: StopRequest, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Do one run from its first frame to its last record.
+
+    Parameters
+    ----------
+    on_ready
+        Called once every stage stands and frames would be taken.
+    """
+    # Every stage has a thread of its own; more threads inside linear algebra would only fight over the cores.
+    with threadpool_limits(limits=1):
+        built = build_run(plan)
+        built.execute(stop, on_ready=on_ready)
+
+
+def build_run(plan: RunPlan) -> Run:
+    """Put the stages of a run together.
+
+    Raises
+    ------
+    RingwatchError
+        Something that the settings name cannot be read, opened or bound.
+    """
+    settings, clock = plan.settings, SystemClock()
+    output = plan.output or _output_of(settings, clock)
+    recipe = recipe_from_settings(settings)
+    analyser = Analyser(recipe)
+    facts = provenance_of(settings, recipe, configuration=plan.configuration)
+    reported = tuple((phase.name, phase.reported_lines) for phase in settings.phases)
+
+    def begin_run(started_ns: int) -> RunStart:
+        blank = analyser.blank()
+        return RunStart(
+            run_id=output.stem,
+            started_ns=started_ns,
+            axis=analyser.axis,
+            norm=analyser.norm,
+            columns=columns_from_tracked(blank, reported=reported),
+            fixed_tables=fixed_tables_from_tracked(blank),
+            provenance=facts,
+        )
+
+    intake = Intake(capacity=settings.detector.queue_frames, overflow=plan.overflow, clock=clock)
+    records: Channel[Record] = Channel("records", RECORDS_CAPACITY)
+    found: Channel[CyclerItem] | None = None
+    cycler = coupler = None
+    cycler_config = _cycler_config(settings.cycler)
+    if cycler_config is not None:
+        found = Channel("cycler", CYCLER_CAPACITY)
+        cycler = CyclerStage(reader=open_reader(cycler_config, clock=clock), found=found)
+        timeline = Timeline(max_gap_s=settings.cycler.max_gap_s)
+        coupler = Coupler(timeline, area_cm2=settings.sample.area_cm2 or NAN)
+    parts = AnalysisParts(
+        intake=intake,
+        analyser=analyser,
+        coupler=coupler,
+        cycler=found,
+        records=records,
+        begin_run=begin_run,
+        clock=clock,
+        tell=plan.tell,
+    )
+    return Run(
+        source=plan.source,
+        intake=intake,
+        analysis=AnalysisStage(parts),
+        sinks=SinkStage(records=records, sinks=_sinks(plan, output)),
+        cycler=cycler,
+    )
+
+
+def live_source(settings: Settings) -> FrameSource:
+    """The detector, over the protocol of the configuration."""
+    detector, clock = settings.detector, SystemClock()
+    marks = StampMarks(detector.timestamp_marks)
+    if detector.protocol == "pva":
+        pva = PvaSourceConfig(
+            pv=detector.prefix + detector.pva_image,
+            beside=_beside(settings, plugin=detector.pva_image.rpartition(":")[0] + ":"),
+            names=metadata_names(settings),
+            timestamp_marks=marks,
+            stall_s=detector.stall_s,
+        )
+        return PvaSource(pva, clock)
+    ca = ChannelAccessSourceConfig(
+        plugin=detector.prefix + detector.ca_image,
+        beside=_beside(settings, plugin=detector.ca_image),
+        names=metadata_names(settings),
+        timestamp_marks=marks,
+        stall_s=detector.stall_s,
+    )
+    return ChannelAccessSource(ca, clock)
+
+
+def _beside(settings: Settings, *, plugin: str) -> AreaDetectorPvs:
+    detector = settings.detector
+    usual = perkin_elmer_pvs(detector.prefix, camera=detector.camera, plugin=plugin)
+    monitor = ((detector.monitor.pv, detector.monitor.pv),) if detector.monitor.pv else ()
+    return replace(usual, metadata=usual.metadata + tuple(detector.pvs.items()) + monitor)
+
+
+def _output_of(settings: Settings, clock: Clock) -> Path:
+    started = datetime.fromtimestamp(clock.utc_ns() / NS_PER_S, tz=UTC)
+    return settings.run.directory / f"{settings.run.name}-{started:%Y%m%dT%H%M%SZ}.h5"
+
+
+def _sinks(plan: RunPlan, output: Path) -> tuple[Sink, ...]:
+    sinks: list[Sink] = [NexusFile(path=output, overwrite=plan.overwrite)]
+    if plan.publish:
+        sinks.append(_publisher(plan.settings.stream))
+    return (*sinks, *plan.watchers)
+
+
+def _publisher(stream: StreamSettings) -> ZmqPublisher:
+    curve = None
+    if stream.curve_directory is not None:
+        curve = CurveKeys.from_directory(stream.curve_directory)
+    return ZmqPublisher(
+        endpoint=stream.endpoint,
+        snapshot_endpoint=stream.snapshot_endpoint or None,
+        curve=curve,
+        insecure=stream.insecure,
+        history_bytes=round(stream.history_MiB * 2**20),
+    )
+
+
+def _cycler_config(settings: CyclerSettings) -> CyclerConfig | None:
+    if settings.kind == "csv" and settings.file is not None:
+        return CsvCyclerConfig(settings.file, _table_layout(settings), settings.clock_offset_s)
+    if settings.kind == "epics":
+        return EpicsCyclerConfig(
+            voltage_pv=settings.voltage_pv, current_pv=settings.current_pv, clock_offset_s=settings.clock_offset_s
+        )
+    return None
+
+
+def _table_layout(settings: CyclerSettings) -> TableLayout:
+    table = settings.table
+    time = table.time
+    return TableLayout(
+        time=TimeColumn(time.column, time.kind, time.unit, time.pattern, time.zone, time.start),
+        voltage=_value_column(table.voltage),
+        current=_value_column(table.current),
+        charge=_value_column(table.charge),
+        cycle=table.cycle,
+        step=table.step,
+        separator=table.separator,
+        decimal=table.decimal,
+        header_line=table.header_line,
+    )
+
+
+def _value_column(column: ValueColumnSettings | None) -> ValueColumn | None:
+    return None if column is None else ValueColumn(column.column, column.unit)

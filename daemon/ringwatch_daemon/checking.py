@@ -1,0 +1,73 @@
+"""What a configuration means, said before the beam is on."""
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from ringwatch_daemon.recipes import recipe_from_settings
+from ringwatch_daemon.settings import Settings, load_settings
+from ringwatch_pipelines.analysis import Analyser, Recipe
+from ringwatch_pipelines.results import FreePhaseTrack, LinePhaseTrack, PhaseTrack
+
+
+def check(config: Path, *, console: Console) -> None:
+    """Read everything that a run would read, and print what it comes to.
+
+    Raises
+    ------
+    RingwatchError
+        The first thing that is wrong, in one sentence.
+    """
+    settings = load_settings(config)
+    recipe = recipe_from_settings(settings)
+    analyser = Analyser(recipe)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, text in (*_what_comes(settings), *_what_is_done(settings, recipe, analyser), *_what_goes(settings)):
+        table.add_row(name, text)
+    console.print(table)
+    console.print(f"{config} can be used", highlight=False)
+
+
+def _what_comes(settings: Settings) -> list[tuple[str, str]]:
+    detector = settings.detector
+    image = detector.pva_image if detector.protocol == "pva" else f"{detector.ca_image}ArrayData"
+    cycler = settings.cycler
+    told_by = {"none": "none", "csv": str(cycler.file), "epics": f"{cycler.voltage_pv}, {cycler.current_pv}"}
+    return [
+        ("frames", f"{detector.prefix}{image} over {detector.protocol.upper()}"),
+        ("cycler", told_by[cycler.kind]),
+    ]
+
+
+def _what_is_done(settings: Settings, recipe: Recipe, analyser: Analyser) -> list[tuple[str, str]]:
+    geometry, corrections = recipe.geometry, recipe.corrections
+    edges_deg = analyser.axis.edges_two_theta_deg
+    empty = int(np.count_nonzero(analyser.norm == 0))
+    masked = "no mask" if corrections.mask is None else f"{100 * corrections.mask.masked_fraction:.2f} % masked"
+    darks = f"{len(recipe.darks)} from files" if recipe.darks else "none from files"
+    if settings.detector.attributes.dark:
+        darks += f"; frames with {' or '.join(settings.detector.attributes.dark)} become darks"
+    rows = [
+        ("detector", f"{geometry.detector}, {geometry.shape[0]} x {geometry.shape[1]}, {masked}"),
+        ("distance", f"{1e3 * geometry.distance_m:.2f} mm at {1e10 * geometry.wavelength_m:.5f} angstrom"),
+        ("dark", darks + (", required" if recipe.dark_required else "")),
+        ("bins", f"{edges_deg.size - 1} from {edges_deg[0]:.4f} to {edges_deg[-1]:.4f} degree, {empty} empty"),
+    ]
+    return rows + [(track.name, _phase_text(track)) for track in analyser.blank().phases]
+
+
+def _phase_text(track: PhaseTrack) -> str:
+    match track:
+        case FreePhaseTrack():
+            return f"{len(track.peaks.hkl)} peaks of free intensity, lattice, size and strain"
+        case LinePhaseTrack():
+            return f"lines {', '.join(line.label for line in track.lines)}, each free in sign"
+        case _:
+            return "one amount on reference intensities"
+
+
+def _what_goes(settings: Settings) -> list[tuple[str, str]]:
+    stream = settings.stream.endpoint if settings.stream.enabled else "off"
+    return [("files", f"{settings.run.directory / settings.run.name}-*.h5"), ("stream", stream)]

@@ -1,0 +1,179 @@
+"""The commands. Each does its work through `app` and ends with a code that means something.
+
+0 done; 1 something failed on the way, what came before is kept; 2 the call, the configuration or
+an input file is wrong; 3 a comparison with the truth did not hold (``demo``).
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from threading import Event as StopRequest
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from ringwatch_daemon.core.errors import InputFileError, SettingsError
+from ringwatch_pipelines.errors import CorrectionError, GeometryError, PhaseError, RingwatchError
+
+FAILED, WRONG_INPUT = 1, 2
+WRONG_INPUTS = (SettingsError, InputFileError, GeometryError, CorrectionError, PhaseError)
+
+cli = typer.Typer(
+    help="From detector frames to lattice, size and lithium ratio, live.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="configuration, a TOML file", show_default=False)]
+FramePaths = Annotated[
+    list[str], typer.Argument(metavar="FRAMES...", help="files, patterns or folders", show_default=False)
+]
+OutputFile = Annotated[Path, typer.Option("--output", "-o", metavar="RUN.h5", help="file to write", show_default=False)]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="say more on the way")]
+
+
+class Protocol(StrEnum):
+    """How frames come."""
+
+    PVA = "pva"
+    CA = "ca"
+
+
+@cli.command()
+def serve(config: ConfigFile, verbose: Verbose = False) -> None:
+    """Run the daemon: take frames from the detector until asked to stop."""
+    from ringwatch_daemon.app import serve as run  # noqa: PLC0415 - a command pays for its own imports only
+
+    _log_to_stderr(verbose=verbose)
+    run(config, stop=stop_on_signals())
+
+
+@cli.command()
+def reprocess(config: ConfigFile, frames: FramePaths, output: OutputFile, verbose: Verbose = False) -> None:
+    """Analyse recorded frames without EPICS, as fast as it goes."""
+    from ringwatch_daemon.offline import reprocess as run  # noqa: PLC0415
+
+    _log_to_stderr(verbose=verbose)
+    run(config, frames, output, stop=stop_on_signals(), console=Console(stderr=True))
+
+
+@cli.command()
+def replay(  # noqa: PLR0917 - a command's arguments
+    config: ConfigFile,
+    frames: FramePaths,
+    output: OutputFile,
+    protocol: Annotated[Protocol | None, typer.Option(help="instead of the configuration's")] = None,
+    rate: Annotated[float, typer.Option(help="frames a second", min=0.01)] = 5.0,
+    verbose: Verbose = False,
+) -> None:
+    """Serve recorded frames by the simulated IOC and take them from there."""
+    from ringwatch_daemon.offline import replay as run  # noqa: PLC0415
+
+    _log_to_stderr(verbose=verbose)
+    chosen = None if protocol is None else protocol.value
+    run(config, frames, output, protocol=chosen, rate_Hz=rate, stop=stop_on_signals(), console=Console(stderr=True))
+
+
+@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def simulate(
+    context: typer.Context,
+    config: ConfigFile,
+    frames: Annotated[list[str] | None, typer.Option(help="recorded frames to serve instead of synthetic ones")] = None,
+) -> None:
+    """Run the simulated beamline that CONFIG expects: detector IOC and cycler. Other options go to the simulator."""
+    from ringwatch_daemon.offline import simulator_arguments  # noqa: PLC0415
+
+    command = [sys.executable, "-m", "ringwatch_simulators", "ioc"]
+    os.execv(sys.executable, [*command, *simulator_arguments(config, frames or []), *context.args])  # noqa: S606
+
+
+@cli.command()
+def watch(
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="as in tcp://127.0.0.1:5606")],
+    snapshot_endpoint: Annotated[str | None, typer.Option(help="late joiners' socket; the next port")] = None,
+    server_key: Annotated[str | None, typer.Option(help="the publisher's public CURVE key")] = None,
+    timeout: Annotated[float | None, typer.Option(help="longest silence to bear, in seconds")] = None,
+) -> None:
+    """Show a run live, from its start on, from wherever the stream can be reached."""
+    from ringwatch_daemon.client import subscribe  # noqa: PLC0415
+    from ringwatch_daemon.dashboard.terminal import show  # noqa: PLC0415
+
+    with subscribe(endpoint, snapshot_endpoint=snapshot_endpoint, server_key=server_key, timeout_s=timeout) as messages:
+        show(messages)
+
+
+@cli.command()
+def check(config: ConfigFile) -> None:
+    """Say what a configuration means, and what is wrong with it, without touching the detector."""
+    from ringwatch_daemon.checking import check as run  # noqa: PLC0415
+
+    run(config, console=Console())
+
+
+@cli.command()
+def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")]) -> None:
+    """Write a complete example beamline to start from."""
+    from ringwatch_daemon.examples import copy_example  # noqa: PLC0415
+
+    for path in copy_example(directory):
+        typer.echo(path)
+
+
+@cli.command()
+def demo(
+    frames: Annotated[int, typer.Option(help="light frames of the simulated run", min=4)] = 120,
+    speed: Annotated[float | None, typer.Option(help="data seconds a second of the clock on the wall")] = None,
+    directory: Annotated[Path, typer.Option(help="where the run's files go")] = Path("demo"),
+) -> None:
+    """The whole job without hardware: simulated beamline, daemon, live view, comparison with the truth."""
+    from ringwatch_daemon.demo import run_demo  # noqa: PLC0415
+
+    raise typer.Exit(run_demo(frames=frames, speed=speed, directory=directory, console=Console()))
+
+
+def stop_on_signals() -> StopRequest:
+    """A request that SIGINT and SIGTERM set; the work drains on the main path."""
+    stop = StopRequest()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def main() -> None:
+    """Run a command; an error is one sentence on stderr and an exit code."""
+    sys.exit(_exit_code(cli))
+
+
+def _exit_code(command: Callable[[], None]) -> int:
+    try:
+        command()
+    except WRONG_INPUTS as error:
+        return _complain(error, WRONG_INPUT)
+    except RingwatchError as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return 0
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else FAILED
+    return 0
+
+
+def _complain(error: RingwatchError, code: int) -> int:
+    typer.echo(f"ringwatch: {error}", err=True)
+    return code
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    under_systemd = "JOURNAL_STREAM" in os.environ
+    handler = logging.StreamHandler() if under_systemd else RichHandler(console=Console(stderr=True), show_path=False)
+    logging.basicConfig(
+        level=logging.INFO if verbose or under_systemd else logging.WARNING, format="%(message)s", handlers=[handler]
+    )

@@ -1,0 +1,200 @@
+"""From the configuration to the recipe of the analysis: reads calibration, mask, flat, darks and CIFs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ringwatch_daemon.core.errors import InputFileError, SettingsError
+from ringwatch_daemon.settings import DarkSettings, PhaseSettings, Settings
+from ringwatch_daemon.sources.images import read_image, read_mask, read_mean_image
+from ringwatch_daemon.sources.metadata import MetadataNames, details_from_metadata, lower_keys
+from ringwatch_pipelines.analysis import Recipe
+from ringwatch_pipelines.cadence import Cadence
+from ringwatch_pipelines.cells import completed_cell
+from ringwatch_pipelines.corrections import Corrections, Dark, Flat, Mask, VarianceKind, VarianceModel
+from ringwatch_pipelines.fit_recipe import FitRecipe, Hump
+from ringwatch_pipelines.frames import DetectorConditions
+from ringwatch_pipelines.geometry import Geometry
+from ringwatch_pipelines.integration import Binning, geometry_from_poni
+from ringwatch_pipelines.lattices import Cell
+from ringwatch_pipelines.line_texture import TextureRecipe
+from ringwatch_pipelines.peak_widths import InstrumentProfile
+from ringwatch_pipelines.phases import Phase, PhaseRole, Site, phase_from_cell, phase_from_cif
+from ringwatch_pipelines.quantities import d_spacing_from_two_theta
+from ringwatch_pipelines.ring_check import RingCheckRecipe
+
+
+def metadata_names(settings: Settings) -> MetadataNames:
+    """The names under which frames carry their conditions: the usual ones after those of the configuration."""
+    usual, ours, monitor = MetadataNames(), settings.detector.attributes, settings.detector.monitor
+    return MetadataNames(
+        exposure=ours.exposure + usual.exposure,
+        gain=ours.gain + usual.gain,
+        trigger_mode=ours.trigger_mode + usual.trigger_mode,
+        dark=ours.dark + usual.dark,
+        offset_subtracted=ours.offset_subtracted + usual.offset_subtracted,
+        monitor=tuple(name for name in (monitor.attribute, monitor.pv) if name),
+    )
+
+
+def recipe_from_settings(settings: Settings) -> Recipe:
+    """Everything that decides a result.
+
+    Raises
+    ------
+    RingwatchError
+        A file cannot be read, does not fit, or makes no sense; in one sentence.
+    """
+    geometry = _geometry(settings)
+    detector = settings.detector
+    monitored = bool(detector.monitor.attribute or detector.monitor.pv)
+    fit = _fit(settings, geometry)
+    return Recipe(
+        geometry=geometry,
+        corrections=_corrections(settings, geometry),
+        binning=Binning(**settings.binning.model_dump()),
+        darks=tuple(_dark(path, settings.dark, metadata_names(settings)) for path in settings.dark.files),
+        dark_required=settings.dark.required and _expects_darks(settings),
+        monitor_reference=detector.monitor.reference if monitored else None,
+        cadence=Cadence(settings.summing.frames, settings.summing.seconds),
+        fit=fit,
+        texture=() if fit is None else _textures(settings, fit),
+        ring_check=None if fit is None else _ring_check(settings, fit),
+    )
+
+
+def _expects_darks(settings: Settings) -> bool:
+    return bool(settings.dark.files or settings.detector.attributes.dark)
+
+
+def _geometry(settings: Settings) -> Geometry:
+    path = settings.geometry.poni
+    return geometry_from_poni(_text(path, "a calibration"), origin=str(path), shape=settings.geometry.shape)
+
+
+def _text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFileError(f"expected {what} in {path}, but it cannot be read: {error}") from error
+
+
+def _textures(settings: Settings, fit: FitRecipe) -> tuple[TextureRecipe, ...]:
+    by_name = {phase.name: phase for phase in fit.phases}
+    return tuple(
+        TextureRecipe(by_name[phase.name], label, settings.fit.texture_half_window_deg)
+        for phase in settings.phases
+        for label in phase.texture
+    )
+
+
+def _ring_check(settings: Settings, fit: FitRecipe) -> RingCheckRecipe | None:
+    for phase in fit.phases:
+        if phase.name == settings.geometry.ring_test:
+            two_theta_deg, _ = phase.lattice.two_theta_deg(hkl=phase.reflections.hkl, wavelength_m=fit.wavelength_m)
+            return RingCheckRecipe(phase.name, two_theta_deg, phase.reflections.relative_intensity)
+    return None
+
+
+def _corrections(settings: Settings, geometry: Geometry) -> Corrections:
+    detector, static = settings.detector, settings.geometry
+    mask = static.mask and Mask(read_mask(static.mask, shape=geometry.shape), origin=str(static.mask))
+    flat = static.flat and Flat(read_image(static.flat)[0], origin=str(static.flat))
+    return Corrections(
+        mask=mask or None,
+        flat=flat or None,
+        solid_angle=static.solid_angle,
+        polarization_factor=static.polarization,
+        saturation_counts=detector.saturation_counts,
+        minimum_counts=detector.minimum_counts,
+        variance=VarianceModel(
+            gain=detector.gain_counts,
+            read_noise_counts=detector.read_noise_counts,
+            kind=VarianceKind(detector.variance.upper()),
+        ),
+    )
+
+
+def _dark(path: Path, settings: DarkSettings, names: MetadataNames) -> Dark:
+    image, header, frames = read_mean_image(path)
+    told = details_from_metadata(lower_keys(header), names).conditions
+    conditions = DetectorConditions(
+        exposure_s=settings.exposure_s or told.exposure_s,
+        gain=settings.gain or told.gain,
+        trigger_mode=settings.trigger_mode or told.trigger_mode,
+    )
+    # Somebody who names a dark vouches for it, whenever it was taken: time 0 is older than every frame.
+    return Dark(image=image, conditions=conditions, timestamp_ns=0, frames=frames, origin=str(path))
+
+
+def _fit(settings: Settings, geometry: Geometry) -> FitRecipe | None:
+    if not settings.phases:
+        return None
+    fit, hump = settings.fit, settings.fit.hump
+    low_deg, high_deg = _fit_range(settings)
+    return FitRecipe(
+        phases=tuple(
+            _phase(phase, d_min_A=_d_min_A(high_deg, geometry), geometry=geometry) for phase in settings.phases
+        ),
+        wavelength_m=geometry.wavelength_m,
+        two_theta_range_deg=(low_deg, high_deg),
+        excluded_deg=fit.excluded_deg,
+        background_terms=fit.background_terms,
+        scherrer_constant=fit.scherrer_constant,
+        hump=None if hump is None else Hump(two_theta_deg=hump.two_theta_deg, fwhm_deg=hump.fwhm_deg),
+        instrument=InstrumentProfile(**fit.instrument.model_dump()),
+    )
+
+
+def _fit_range(settings: Settings) -> tuple[float, float]:
+    low_deg = settings.fit.two_theta_min_deg or settings.binning.two_theta_min_deg or 0.0
+    high_deg = settings.fit.two_theta_max_deg or settings.binning.two_theta_max_deg
+    if high_deg is None:
+        raise SettingsError(
+            "a fit needs fit.two_theta_max_deg (or binning.two_theta_max_deg): it decides which lines exist"
+        )
+    return low_deg, high_deg
+
+
+def _d_min_A(two_theta_max_deg: float, geometry: Geometry) -> float:
+    return float(d_spacing_from_two_theta(two_theta_deg=two_theta_max_deg, wavelength_m=geometry.wavelength_m))
+
+
+def _phase(settings: PhaseSettings, *, d_min_A: float, geometry: Geometry) -> Phase:
+    role = PhaseRole(settings.role.upper())
+    cell = _cell(settings)
+    if settings.cif is not None:
+        phase = phase_from_cif(
+            name=settings.name,
+            role=role,
+            cif_text=_text(settings.cif, f"the CIF of {settings.name}"),
+            cell=cell,
+            d_min_A=d_min_A,
+            wavelength_m=geometry.wavelength_m,
+        )
+    elif cell is not None:
+        phase = phase_from_cell(
+            name=settings.name,
+            role=role,
+            cell=cell,
+            space_group=settings.space_group,
+            sites=tuple(Site(**site.model_dump()) for site in settings.sites),
+            lines=tuple((line.hkl, line.intensity) for line in settings.lines),
+            d_min_A=d_min_A,
+            wavelength_m=geometry.wavelength_m,
+        )
+    else:
+        raise SettingsError(f"phase {settings.name} needs a cif or a lattice")
+    return replace(
+        phase,
+        lattice_prior=settings.lattice_prior_relative,
+        size_nm=settings.size_nm,
+        strain=settings.strain,
+        ratio=settings.ratio,
+        reported_lines=settings.reported_lines,
+    )
+
+
+def _cell(settings: PhaseSettings) -> Cell | None:
+    if settings.lattice is None:
+        return None
+    return completed_cell(space_group=settings.space_group, **settings.lattice.model_dump())

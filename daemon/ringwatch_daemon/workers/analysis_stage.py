@@ -1,0 +1,311 @@
+"""The middle stage: from what the source saw to the records of the run.
+
+The way of a frame: intake -> ledger (row, gaps) -> analysis (pattern, fit, tracks) -> state of
+the cell -> record.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event as StopRequest
+
+import numpy as np
+
+from ringwatch_daemon.core.channels import Channel, ChannelClosed
+from ringwatch_daemon.core.clock import NS_PER_S, Clock
+from ringwatch_daemon.core.intake import ConnectionChange, DroppedFrame, Intake, Item, RefusedFrame, SourceWarning
+from ringwatch_daemon.core.ledger import Admission, Ledger
+from ringwatch_daemon.core.records import (
+    CellStateUpdate,
+    CyclingSamples,
+    Event,
+    FrameRecord,
+    FrameState,
+    Reason,
+    Record,
+    RunStart,
+    RunStop,
+    Status,
+)
+from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerProblem
+from ringwatch_pipelines.analysis import Analyser
+from ringwatch_pipelines.coupling import Coupler
+from ringwatch_pipelines.cycling import CellState, CyclerSamples
+from ringwatch_pipelines.errors import RingwatchError
+from ringwatch_pipelines.frames import Frame, FrameKind
+from ringwatch_pipelines.results import FrameResult
+
+LOG = logging.getLogger(__name__)
+STATUS_EVERY_S = 1.0
+TAKE_WAIT_S = 0.2
+EARLY_EVENTS = 1000
+"""Newest events kept while no frame has come yet: a detector that is off for a week must not fill the memory."""
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Where a frame ended, and why."""
+
+    state: FrameState
+    reason: str
+    text: str = ""
+    result: FrameResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisParts:
+    """What the stage works with; the composition root makes it."""
+
+    intake: Intake
+    analyser: Analyser
+    coupler: Coupler | None
+    cycler: Channel[CyclerItem] | None
+    records: Channel[Record]
+    begin_run: Callable[[int], RunStart]
+    """Makes the run's start from the UTC nanoseconds of its first arrival."""
+    clock: Clock
+    tell: Callable[[bool, str], None]
+    """Hears whether the source is connected, and one line about it, whenever that changes."""
+
+
+class AnalysisStage:
+    """Turns what the source saw into records, in one thread and in order."""
+
+    def __init__(self, parts: AnalysisParts) -> None:
+        self._parts = parts
+        self._ledger = Ledger()
+        self._started = False
+        self._flags: list[str] = []
+        self._source_state = "WAITING"
+        self._source_text = "no connection yet"
+        self._latency_s = NAN
+        self._next_status_s = 0.0
+        self._early_samples: list[Record] = []
+        self._early_events: deque[Record] = deque(maxlen=EARLY_EVENTS)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Standing warnings about the run."""
+        return tuple(self._flags)
+
+    def status(self) -> Status:
+        """Health at this moment; may be asked from any thread."""
+        parts = self._parts
+        queues = [parts.intake.level(), parts.records.level()]
+        if parts.cycler is not None:
+            queues.append(parts.cycler.level())
+        return Status(
+            timestamp_ns=parts.clock.utc_ns(),
+            source_state=self._source_state,
+            source_text=self._source_text,
+            totals=self._ledger.totals,
+            queues=tuple(queues),
+            latency_s=self._latency_s,
+            flags=self.flags,
+        )
+
+    def run(self, source_done: StopRequest) -> None:
+        """Work until the source is done and nothing waits any more, then end the run.
+
+        Parameters
+        ----------
+        source_done
+            Set when nothing more will be put into the intake.
+        """
+        why = "the analysis failed"
+        try:
+            while True:
+                done = source_done.is_set()
+                item = self._parts.intake.take(0.0 if done else TAKE_WAIT_S)
+                self._take_cycler()
+                if item is not None:
+                    self._take(item)
+                elif done:
+                    break
+                self._tell_status()
+            self._wait_for_cycler()
+            why = "the source ended or a stop was asked for"
+        finally:
+            self._end(why)
+
+    def _take(self, item: Item) -> None:
+        match item:
+            case Frame():
+                self._take_frame(item)
+            case RefusedFrame():
+                self._take_refused(item)
+            case DroppedFrame():
+                self._take_dropped(item)
+            case ConnectionChange():
+                self._take_connection(item)
+            case SourceWarning():
+                self._event(item.at_ns, -1, item.kind, item.text)
+
+    def _take_frame(self, frame: Frame) -> None:
+        admission = self._admit(frame.unique_id, frame.timestamp_ns, frame.received_ns, frame.exposure_s)
+        if admission.verdict is not Reason.NONE:
+            text = f"frame {frame.unique_id} from {frame.origin} is a {admission.verdict.lower()} one"
+            self._settle(frame, admission, _Outcome(FrameState.REJECTED, admission.verdict, text))
+            return
+        outcome = self._analyse(frame, admission)
+        self._settle(frame, admission, outcome)
+        for notice in outcome.result.notices if outcome.result else ():
+            self._event(admission.timestamp_ns, _row(admission), notice.kind, notice.text, notice.sigma_h)
+            if notice.standing:
+                self._flags.append(notice.text)
+        self._latency_s = (self._parts.clock.utc_ns() - frame.received_ns) / NS_PER_S
+
+    def _analyse(self, frame: Frame, admission: Admission) -> _Outcome:
+        try:
+            result = self._parts.analyser.analyse(frame, timestamp_ns=admission.timestamp_ns)
+        except (RingwatchError, ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+            # One frame must not end the night; what went wrong stands in the ledger and in the log.
+            LOG.exception("frame %d cannot be analysed", frame.unique_id)
+            text = f"frame {frame.unique_id} from {frame.origin} cannot be analysed: {error}"
+            self._event(admission.timestamp_ns, _row(admission), Reason.ANALYSIS_FAILED, text)
+            return _Outcome(FrameState.REJECTED, Reason.ANALYSIS_FAILED, text)
+        if result.refusal is not None:
+            return _Outcome(FrameState.REJECTED, result.refusal, result.text, result)
+        reason = Reason.DARK if frame.kind is FrameKind.DARK else admission.flag
+        return _Outcome(FrameState.PROCESSED, reason, result.text, result)
+
+    def _take_refused(self, item: RefusedFrame) -> None:
+        admission = self._admit(item.unique_id, item.timestamp_ns, item.received_ns, NAN)
+        state = FrameState.LOST if item.reason == Reason.MISPAIRED else FrameState.REJECTED
+        unique_id = -1 if item.unique_id is None else item.unique_id
+        frame = DroppedFrame(unique_id, item.timestamp_ns, item.received_ns, NAN, NAN)
+        self._settle(frame, admission, _Outcome(state, item.reason, item.text))
+
+    def _take_dropped(self, item: DroppedFrame) -> None:
+        admission = self._admit(item.unique_id, item.timestamp_ns, item.received_ns, item.exposure_s)
+        text = f"frame {item.unique_id} found the queue full"
+        self._settle(item, admission, _Outcome(FrameState.LOST, Reason.QUEUE_FULL, text))
+
+    def _take_connection(self, change: ConnectionChange) -> None:
+        self._source_state = "CONNECTED" if change.connected else "DISCONNECTED"
+        self._source_text = change.text
+        self._parts.tell(change.connected, change.text)
+        if not change.connected:
+            self._ledger.disconnected()
+        self._event(change.at_ns, -1, self._source_state, change.text)
+
+    def _admit(self, unique_id: int | None, timestamp_ns: int, received_ns: int, exposure_s: float) -> Admission:
+        if not self._started:
+            self._begin(received_ns)
+        admission = self._ledger.arrive(
+            unique_id=unique_id, timestamp_ns=timestamp_ns, received_ns=received_ns, exposure_s=exposure_s
+        )
+        for lost in admission.lost:
+            self._put(_lost_record(lost.row, lost.unique_id, lost.reason))
+        for event in admission.events:
+            self._put(event)
+        if admission.correction is not None:
+            self._put(admission.correction)
+        return admission
+
+    def _settle(self, frame: Frame | DroppedFrame, admission: Admission, outcome: _Outcome) -> None:
+        row = admission.row
+        if row is None:
+            return
+        self._ledger.settle(outcome.state, outcome.reason)
+        coupler = self._parts.coupler
+        cell = CellState() if coupler is None else coupler.state_for_frame(row=row, timestamp_ns=admission.timestamp_ns)
+        record = FrameRecord(
+            row=row,
+            unique_id=frame.unique_id,
+            timestamp_ns=admission.timestamp_ns,
+            received_ns=frame.received_ns,
+            exposure_s=frame.exposure_s,
+            monitor=frame.monitor,
+            state=outcome.state,
+            reason=str(outcome.reason),
+            text=outcome.text,
+            result=outcome.result,
+            cell=cell,
+        )
+        self._put(record)
+
+    def _take_cycler(self) -> bool:
+        """Take what the cycler has; False when no more will come."""
+        if self._parts.cycler is None:
+            return False
+        try:
+            items = self._parts.cycler.take_all(0.0)
+        except ChannelClosed:
+            return False
+        for item in items:
+            match item:
+                case CyclerProblem():
+                    self._event(self._parts.clock.utc_ns(), -1, "CYCLER", item.text)
+                case CyclerSamples():
+                    self._take_samples(item)
+        return True
+
+    def _take_samples(self, samples: CyclerSamples) -> None:
+        assert self._parts.coupler is not None
+        coupled = self._parts.coupler.take_samples(samples)
+        self._put(CyclingSamples(coupled.samples))
+        if coupled.earlier:
+            rows = np.array([earlier.row for earlier in coupled.earlier], dtype=np.int64)
+            self._put(CellStateUpdate(rows, tuple(earlier.state for earlier in coupled.earlier)))
+
+    def _wait_for_cycler(self) -> None:
+        while self._take_cycler():
+            time.sleep(0.02)
+
+    def _begin(self, started_ns: int) -> None:
+        self._started = True
+        self._parts.records.put(self._parts.begin_run(started_ns))
+        for record in (*self._early_samples, *self._early_events):
+            self._parts.records.put(record)
+        self._early_samples.clear()
+        self._early_events.clear()
+
+    def _put(self, record: Record) -> None:
+        """Hand a record on; what happens before the first frame waits for the run to begin."""
+        if self._started:
+            self._parts.records.put(record)
+        elif isinstance(record, CyclingSamples):
+            self._early_samples.append(record)
+        else:
+            self._early_events.append(record)
+
+    def _event(self, timestamp_ns: int, row: int, kind: str, text: str, sigma_h: float = NAN) -> None:
+        LOG.info("%s: %s", kind, text)
+        self._put(Event(timestamp_ns, row, kind, text, sigma_h))
+
+    def _tell_status(self) -> None:
+        now_s = self._parts.clock.monotonic_s()
+        if self._started and now_s >= self._next_status_s:
+            self._next_status_s = now_s + STATUS_EVERY_S
+            self._put(self.status())
+
+    def _end(self, why: str) -> None:
+        if self._started:
+            self._put(self.status())
+            self._put(RunStop(self._parts.clock.utc_ns(), why, self._ledger.totals, self.flags))
+        self._parts.records.close()
+
+
+def _row(admission: Admission) -> int:
+    return -1 if admission.row is None else admission.row
+
+
+def _lost_record(row: int, unique_id: int, reason: Reason) -> FrameRecord:
+    # Nobody told when a lost frame was taken, and nothing is made up: 0 means unknown.
+    return FrameRecord(
+        row=row,
+        unique_id=unique_id,
+        timestamp_ns=0,
+        received_ns=0,
+        exposure_s=NAN,
+        monitor=NAN,
+        state=FrameState.LOST,
+        reason=reason,
+        text=f"frame {unique_id} never came",
+        result=None,
+        cell=CellState(),
+    )

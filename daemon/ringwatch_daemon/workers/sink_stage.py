@@ -1,0 +1,57 @@
+"""The last stage: records into the sinks, in order, in batches."""
+
+import logging
+
+from ringwatch_daemon.core.channels import Channel, ChannelClosed
+from ringwatch_daemon.core.ports import Sink
+from ringwatch_daemon.core.records import Record
+
+LOG = logging.getLogger(__name__)
+BATCH_WAIT_S = 0.5
+
+
+class SinkStage:
+    """Hands every record to every sink, the file before the stream.
+
+    A batch is whatever waits: one record when the run is calm, many when it is not, so that the
+    cost of making a batch durable falls just when time is short. A result is published only
+    after the batch it belongs to is in the file.
+
+    Parameters
+    ----------
+    records
+        Closed by its writer after the last record.
+    sinks
+        In the order of duty: what must be durable first comes first.
+    """
+
+    def __init__(self, *, records: Channel[Record], sinks: tuple[Sink, ...]) -> None:
+        self._records = records
+        self._sinks = sinks
+
+    def run(self) -> None:
+        """Work until the channel is closed and empty, then close the sinks.
+
+        Raises
+        ------
+        SinkError
+            A sink cannot go on. The others are closed all the same.
+        """
+        try:
+            while True:
+                self._hand_over(self._records.take_all(BATCH_WAIT_S))
+        except ChannelClosed:
+            LOG.debug("all records are handed over")
+        finally:
+            # A writer that waits for room must not wait for a stage that has gone.
+            self._records.close()
+            for sink in self._sinks:
+                sink.close()
+
+    def _hand_over(self, batch: list[Record]) -> None:
+        if not batch:
+            return
+        for sink in self._sinks:
+            for record in batch:
+                sink.accept(record)
+            sink.flush()

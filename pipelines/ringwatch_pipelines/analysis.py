@@ -1,0 +1,200 @@
+"""Frame in, result out: the one path of live, replayed and reprocessed frames.
+
+dark and bins -> pattern -> sum over the cadence -> whole-pattern fit -> tracks -> texture.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from ringwatch_pipelines.cadence import Cadence, FrameSum
+from ringwatch_pipelines.corrections import Corrections, Dark
+from ringwatch_pipelines.darks import DarkStore, DarkSumsOf
+from ringwatch_pipelines.errors import FrameTypeError
+from ringwatch_pipelines.frames import Frame, FrameKind
+from ringwatch_pipelines.geometry import Geometry
+from ringwatch_pipelines.integration import Binning, build_operator
+from ringwatch_pipelines.line_texture import LineTexture, TextureRecipe
+from ringwatch_pipelines.operators import Integrated
+from ringwatch_pipelines.pattern_fit import FitRecipe
+from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
+from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, Tracked
+from ringwatch_pipelines.ring_check import RingCheckRecipe, ring_notices
+from ringwatch_pipelines.tracking import TrackerState, blank_tracked, track
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Recipe:
+    """Everything that decides a result, besides the frames.
+
+    Parameters
+    ----------
+    darks
+        Known before the run.
+    dark_required
+        Refuse a light frame for which no dark is valid.
+    monitor_reference
+        Monitor value at which intensities are left as they are; None where there is no monitor.
+    fit
+        None to make patterns only.
+    texture
+        Lines whose azimuthal distribution is followed; each belongs to a phase of the fit.
+    ring_check
+        Rings that must lie where the calibration says; None to take the calibration as it is.
+    """
+
+    geometry: Geometry
+    corrections: Corrections
+    binning: Binning
+    darks: tuple[Dark, ...] = ()
+    dark_required: bool = False
+    monitor_reference: float | None = None
+    cadence: Cadence = field(default_factory=Cadence)
+    fit: FitRecipe | None = None
+    texture: tuple[TextureRecipe, ...] = ()
+    ring_check: RingCheckRecipe | None = None
+
+
+class Analyser:
+    """Analyses the frames of one run, in order.
+
+    It remembers what the order decides: darks seen, the sum of the cadence, the tracks.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._operator = build_operator(
+            geometry=recipe.geometry, corrections=recipe.corrections, binning=recipe.binning
+        )
+        self._darks = DarkStore(recipe.darks)
+        self._dark_sums_of = DarkSumsOf(self._operator)
+        self._sum = FrameSum(recipe.cadence)
+        self._tracker = TrackerState()
+        self._textures = tuple(
+            LineTexture(line, geometry=recipe.geometry, corrections=recipe.corrections, axis=self.axis)
+            for line in recipe.texture
+        )
+        self._rings_checked = recipe.ring_check is None
+        self._told_offset = False
+
+    @property
+    def axis(self) -> RadialAxis:
+        """Bins of every pattern."""
+        return self._operator.axis
+
+    @property
+    def norm(self) -> FloatArray:
+        """(bins,) normalisation at monitor 1."""
+        return self._operator.norm
+
+    def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
+        """The tracks of a frame that was not fitted: every phase, line and peak, without values."""
+        if self._recipe.fit is None:
+            return Tracked(fit_state)
+        blank = blank_tracked(self._recipe.fit, fit_state)
+        return replace(blank, texture=tuple(texture.blank for texture in self._textures))
+
+    def analyse(self, frame: Frame, *, timestamp_ns: int) -> FrameResult:
+        """Analyse the next frame of the run.
+
+        Parameters
+        ----------
+        frame
+            Dark or light.
+        timestamp_ns
+            UTC at mid-exposure, as the ledger settled it.
+
+        Returns
+        -------
+        FrameResult
+            A frame that cannot be used is a refusal with one sentence.
+
+        Raises
+        ------
+        RingwatchError
+            A contract is broken; poor data are told in the result.
+        """
+        shape = self._recipe.geometry.shape
+        if frame.image.shape != shape:
+            text = f"expected a frame of {shape} (rows, columns), got {frame.image.shape} from {frame.origin}"
+            return FrameResult(refusal=Refusal.WRONG_SHAPE, text=text)
+        if frame.image.dtype.kind not in "uif":
+            text = f"expected real numbers, got {frame.image.dtype} from {frame.origin}"
+            return FrameResult(refusal=Refusal.WRONG_TYPE, text=text)
+        if frame.kind is FrameKind.DARK:
+            return FrameResult(dark_index=self._darks.take(frame, timestamp_ns=timestamp_ns))
+        return self._refuse_monitor(frame) or self._analyse_light(frame, timestamp_ns)
+
+    def _analyse_light(self, frame: Frame, timestamp_ns: int) -> FrameResult:
+        choice = self._darks.choose(frame, timestamp_ns=timestamp_ns)
+        if frame.offset_subtracted:
+            # Taking a dark off twice would be worse than not at all.
+            dark, dark_index = None, -1
+        elif choice.dark is None and self._recipe.dark_required:
+            return FrameResult(refusal=choice.refusal, text=choice.text)
+        else:
+            dark, dark_index = choice.dark, choice.index
+        try:
+            integrated = self._operator.integrate(
+                frame.image, dark=self._dark_sums_of(dark), monitor=self._monitor(frame)
+            )
+        except FrameTypeError as error:
+            return FrameResult(refusal=Refusal.WRONG_TYPE, text=str(error))
+        return FrameResult(
+            sums=integrated.sums,
+            pattern=pattern_from_sums(sums=integrated.sums, axis=self.axis),
+            tracked=self._track(frame, integrated, dark, timestamp_ns),
+            dark_index=dark_index,
+            saturated_pixels=integrated.saturated_pixels,
+            notices=self._notices(frame, dark),
+        )
+
+    def _track(self, frame: Frame, integrated: Integrated, dark: Dark | None, timestamp_ns: int) -> Tracked:
+        for texture in self._textures:
+            texture.add(frame.image, dark=dark, monitor=self._monitor(frame))
+        whole = self._sum.add(integrated.sums, timestamp_ns=timestamp_ns)
+        if whole is None:
+            return self.blank(FitState.SUMMED)
+        return self._fit(whole)
+
+    def _fit(self, sums: BinSums) -> Tracked:
+        if self._recipe.fit is None:
+            return self.blank()
+        pattern = pattern_from_sums(sums=sums, axis=self.axis)
+        self._tracker, fit, tracked = track(self._tracker, pattern, self._recipe.fit)
+        return replace(tracked, texture=tuple(texture.track(fit) for texture in self._textures))
+
+    def _monitor(self, frame: Frame) -> float:
+        reference = self._recipe.monitor_reference
+        return 1.0 if reference is None else frame.monitor / reference
+
+    def _refuse_monitor(self, frame: Frame) -> FrameResult | None:
+        if self._recipe.monitor_reference is None or frame.monitor > 0:
+            return None
+        if math.isnan(frame.monitor):
+            text = f"expected a monitor value with frame {frame.unique_id}, got none from {frame.origin}"
+            return FrameResult(refusal=Refusal.NO_MONITOR, text=text)
+        text = f"the monitor of frame {frame.unique_id} reads {frame.monitor:g}: no beam"
+        return FrameResult(refusal=Refusal.NO_BEAM, text=text)
+
+    def _notices(self, frame: Frame, dark: Dark | None) -> tuple[Notice, ...]:
+        notices: list[Notice] = []
+        if frame.offset_subtracted and not self._told_offset:
+            self._told_offset = True
+            text = "the detector takes its own dark off its frames; no other dark is taken off, counts below it are cut"
+            notices.append(Notice("OFFSET_SUBTRACTED", text, standing=True))
+        if not self._rings_checked:
+            notices.extend(self._check_rings(frame, dark))
+        return tuple(notices)
+
+    def _check_rings(self, frame: Frame, dark: Dark | None) -> tuple[Notice, ...]:
+        recipe = self._recipe
+        assert recipe.ring_check is not None
+        self._rings_checked = True
+        return ring_notices(
+            frame.image,
+            recipe=recipe.ring_check,
+            geometry=recipe.geometry,
+            corrections=recipe.corrections,
+            axis=self.axis,
+            dark=dark,
+        )

@@ -1,0 +1,52 @@
+"""Frames summed before the fit, exactly: what is added are counts."""
+
+from dataclasses import dataclass
+
+from ringwatch_pipelines.patterns import BinSums
+
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """How many frames go into one fit.
+
+    Parameters
+    ----------
+    frames
+        Number of frames, where `seconds` is None.
+    seconds
+        Length of data time; the frame that completes it closes the sum.
+    """
+
+    frames: int = 1
+    seconds: float | None = None
+
+
+class FrameSum:
+    """Adds frames until the cadence is complete."""
+
+    def __init__(self, cadence: Cadence) -> None:
+        self._cadence = cadence
+        self._sums: BinSums | None = None
+        self._began_ns = 0
+
+    def add(self, sums: BinSums, *, timestamp_ns: int) -> BinSums | None:
+        """Add a frame; the whole sum when it completes the cadence, else None.
+
+        A sum that the end of the run leaves incomplete is not fitted; its frames' patterns stand for themselves.
+        """
+        if self._sums is None:
+            self._sums, self._began_ns = sums, timestamp_ns
+        else:
+            self._sums = self._sums + sums
+        if not self._complete(timestamp_ns):
+            return None
+        whole, self._sums = self._sums, None
+        return whole
+
+    def _complete(self, timestamp_ns: int) -> bool:
+        assert self._sums is not None
+        if self._cadence.seconds is None:
+            return self._sums.frames >= self._cadence.frames
+        return timestamp_ns - self._began_ns >= self._cadence.seconds * NS_PER_S

@@ -1,0 +1,149 @@
+"""The azimuthal texture of one line of the fit, frame by frame."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch_pipelines.corrections import Corrections, Dark
+from ringwatch_pipelines.darks import DarkSumsOf
+from ringwatch_pipelines.design_matrix import line_widths, shape_values
+from ringwatch_pipelines.errors import PhaseError
+from ringwatch_pipelines.fit_layout import PhaseLayout
+from ringwatch_pipelines.geometry import Geometry
+from ringwatch_pipelines.integration import build_sector_operator
+from ringwatch_pipelines.pattern_fit import PatternFit
+from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis
+from ringwatch_pipelines.phases import Phase, label_from_hkl
+from ringwatch_pipelines.profiles import voigt
+from ringwatch_pipelines.results import FitState, TextureTrack
+from ringwatch_pipelines.texture import texture_from_sectors
+
+SECTORS = 72
+"""Enough for the spots of coarse grains, and counts enough in each."""
+BINS_ASIDE = 6
+"""Least half-width of the window in bins of the pattern."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextureRecipe:
+    """One line to follow around the ring.
+
+    Parameters
+    ----------
+    phase
+        A phase of the fit.
+    label
+        Miller indices of one of its lines.
+    half_window_deg
+        How far on each side of the line its sectors reach.
+    """
+
+    phase: Phase
+    label: str
+    half_window_deg: float
+
+
+class LineTexture:
+    """Follows one line around its ring; frames add up until they are fitted."""
+
+    def __init__(
+        self, recipe: TextureRecipe, *, geometry: Geometry, corrections: Corrections, axis: RadialAxis
+    ) -> None:
+        self._recipe = recipe
+        self._window = _window(recipe, geometry, axis)
+        edges_deg = axis.edges_two_theta_deg[self._window.start : self._window.stop + 1]
+        self._operator = build_sector_operator(
+            geometry=geometry,
+            corrections=corrections,
+            two_theta_min_deg=float(edges_deg[0]),
+            two_theta_max_deg=float(edges_deg[-1]),
+            radial_bins=edges_deg.size - 1,
+            sectors=SECTORS,
+        )
+        self._dark_sums_of = DarkSumsOf(self._operator)
+        self._sums: BinSums | None = None
+
+    @property
+    def blank(self) -> TextureTrack:
+        """The texture of a frame that was not fitted."""
+        return TextureTrack(self._recipe.label)
+
+    def add(self, image: NDArray[Any], *, dark: Dark | None, monitor: float) -> None:
+        """Add a frame, (rows, columns) raw counts."""
+        sums = self._operator.integrate(image, dark=self._dark_sums_of(dark), monitor=monitor).sums
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def track(self, fit: PatternFit) -> TextureTrack:
+        """The texture of the frames added so far, which `fit` stands for."""
+        sums, self._sums = self._sums, None
+        if sums is None or fit.state is not FitState.CONVERGED:
+            return self.blank
+        two_theta_deg = self._operator.axis.two_theta_deg
+        area, profile = line_from_fit(
+            fit, phase=self._recipe.phase.name, label=self._recipe.label, two_theta_deg=two_theta_deg
+        )
+        model = fit.model[self._window]
+        # A bin that the fit left out has no model; there the sectors' own linear background stands alone.
+        others = np.where(np.isfinite(model), model - area * profile, 0.0)
+        return texture_from_sectors(
+            label=self._recipe.label, sectors=self._operator.pattern_of(sums), profile=profile, others=others
+        )
+
+
+def line_from_fit(fit: PatternFit, *, phase: str, label: str, two_theta_deg: FloatArray) -> tuple[float, FloatArray]:
+    """Area and profile of one line as it was fitted.
+
+    Parameters
+    ----------
+    phase, label
+        Names of a phase of the fit and of one of its lines.
+    two_theta_deg
+        (bins,) where the profile is wanted.
+
+    Returns
+    -------
+    area, profile
+        Intensity x degree, and (bins,) per degree with an area of 1.
+
+    Raises
+    ------
+    PhaseError
+        The fit has no such line.
+    """
+    layout, line = _line_of(fit, phase, label)
+    lattice, inverse_size_per_nm, squared_strain = shape_values(layout=layout, parameters=fit.parameters)
+    centre, _ = layout.phase.lattice.two_theta_deg(
+        hkl=layout.hkl, wavelength_m=fit.layout.recipe.wavelength_m, free=lattice
+    )
+    sigma, hwhm = line_widths(layout=layout, inverse_size_per_nm=inverse_size_per_nm, squared_strain=squared_strain)
+    area = float(fit.parameters[layout.rows[line, 0]] * layout.share[line])
+    shape = voigt(x=two_theta_deg, centre=float(centre[line]), sigma=float(sigma[line]), hwhm=float(hwhm[line]))
+    return area, shape[0]
+
+
+def _line_of(fit: PatternFit, phase: str, label: str) -> tuple[PhaseLayout, int]:
+    for layout in fit.layout.phases:
+        if layout.phase.name == phase:
+            labels = [label_from_hkl(hkl) for hkl in layout.hkl]
+            if label in labels:
+                return layout, labels.index(label)
+    raise PhaseError(f"the fit has no line {label} of a phase {phase} whose texture could be followed")
+
+
+def _window(recipe: TextureRecipe, geometry: Geometry, axis: RadialAxis) -> slice:
+    phase = recipe.phase
+    labels = [label_from_hkl(hkl) for hkl in phase.reflections.hkl]
+    if recipe.label not in labels:
+        raise PhaseError(f"phase {phase.name} has no line {recipe.label} whose texture could be followed")
+    angles_deg, _ = phase.lattice.two_theta_deg(hkl=phase.reflections.hkl, wavelength_m=geometry.wavelength_m)
+    centre_deg = float(angles_deg[labels.index(recipe.label)])
+    edges_deg = axis.edges_two_theta_deg
+    step_deg = float(edges_deg[1] - edges_deg[0])
+    half_deg = max(recipe.half_window_deg, BINS_ASIDE * step_deg)
+    first = int(np.searchsorted(edges_deg, centre_deg - half_deg))
+    last = int(np.searchsorted(edges_deg, centre_deg + half_deg))
+    if last - first < 2 * BINS_ASIDE:
+        raise PhaseError(f"the line {recipe.label} of {phase.name} at {centre_deg:.3f} degree lies outside the bins")
+    return slice(first, last)
