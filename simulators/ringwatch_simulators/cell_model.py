@@ -49,12 +49,12 @@ class CellParameters:
     """
 
     duration_h: float = FULL_COURSE_H
-    lagp_area: float = 140.0
+    lagp_area: float = 50.0
     lithium_share: float = 0.057
     lioh_share: float = 0.012
     alpo4_share: float = 0.006
-    hump_counts: float = 12.0
-    background_counts: float = 600.0
+    hump_counts: float = 4.5
+    background_counts: float = 215.0
     breathing: float = 2.0e-5
     spot_fraction: float = 0.10
     second_harmonic: float = 0.05

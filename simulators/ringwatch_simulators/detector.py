@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -227,13 +227,15 @@ class Detector:
             due_s = self._expose(due_s, self._wall_period_s())
         wanted = self._images_wanted()
         while (wanted is None or self._taken < wanted) and not self._abort.is_set():
-            supplied = self._next_supplied()
+            if self._index >= len(self._supply) and self._pace.loop:
+                self._index = 0
+            supplied, used = self._next_supplied()
             if supplied is None:
                 return "No more frames"
             due_s = self._expose(due_s, self._wait_before(supplied))
             if self._abort.is_set():
-                self._step_back(supplied)
                 return "Acquisition aborted"
+            self._index += used
             self._taken += 1
             self._post("NumImagesCounter_RBV", self._taken)
             self._publish(self._corrected(supplied))
@@ -251,7 +253,7 @@ class Detector:
             supplied = self._dark() if self._shutter_closed() else self._light(self._index)
             self._post(f"PECurrent{kind}Frame", number)
             image = supplied.image if job is Job.OFFSET else supplied.image.astype(np.int32)
-            self._publish(SuppliedFrame(image, None, supplied.end_ns, supplied.shutter_closed, supplied.attributes))
+            self._publish(replace(supplied, image=image, unique_id=None))
             total = image.astype(np.float64) if total is None else total + image
         if job is Job.OFFSET and total is not None:
             self._offset = total / wanted
@@ -260,33 +262,22 @@ class Detector:
 
     # --- frames --------------------------------------------------------------
 
-    def _next_supplied(self) -> SuppliedFrame | None:
+    def _next_supplied(self) -> tuple[SuppliedFrame | None, int]:
+        """The next frame, and how many frames of the supply it uses up."""
         if self._shutter_closed():
-            return self._dark()
+            return self._dark(), 0
+        if self._index >= len(self._supply):
+            return None, 0
         if IMAGE_MODES[int(self._setting("ImageMode"))] == "Average":
             return self._averaged()
-        if self._index >= len(self._supply):
-            if not self._pace.loop:
-                return None
-            self._index = 0
-        supplied = self._light(self._index)
-        self._index += 1
-        return supplied
+        return self._light(self._index), 1
 
-    def _averaged(self) -> SuppliedFrame | None:
+    def _averaged(self) -> tuple[SuppliedFrame, int]:
         count = min(max(1, int(self._setting("NumImages"))), len(self._supply) - self._index)
-        if count <= 0:
-            return None
         frames = [self._light(self._index + step) for step in range(count)]
-        self._index += count
         mean = np.mean([frame.image for frame in frames], axis=0)
         newest = frames[-1]
-        image = mean.astype(newest.image.dtype)
-        return SuppliedFrame(image, newest.unique_id, newest.end_ns, newest.shutter_closed, newest.attributes)
-
-    def _step_back(self, supplied: SuppliedFrame) -> None:
-        if not (self._shutter_closed() and supplied.shutter_closed):
-            self._index = max(0, self._index - 1)
+        return replace(newest, image=mean.astype(newest.image.dtype)), count
 
     def _light(self, index: int) -> SuppliedFrame:
         return self._prefetch.frame(Exposure(index, float(self._setting("AcquireTime"))))
@@ -301,8 +292,7 @@ class Detector:
         kind = supplied.image.dtype
         limits = np.iinfo(kind) if kind.kind in "ui" else np.finfo(kind)
         lit = supplied.image - np.rint(self._offset) + int(self._setting("PEOffsetConstant"))
-        image = np.clip(lit, 0, float(limits.max)).astype(kind)
-        return SuppliedFrame(image, supplied.unique_id, supplied.end_ns, supplied.shutter_closed, supplied.attributes)
+        return replace(supplied, image=np.clip(lit, 0, float(limits.max)).astype(kind))
 
     def _publish(self, supplied: SuppliedFrame) -> None:
         self._counter = supplied.unique_id if supplied.unique_id is not None else self._counter + 1

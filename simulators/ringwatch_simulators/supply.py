@@ -70,8 +70,8 @@ class FrameSupply(Protocol):
 class CountingFrames:
     """Frames that tell their own number, to prove that nothing is mispaired.
 
-    The first pixel of frame `index` is ``index + 1`` modulo the range of the type, like the
-    detector's counter; the rest is a ramp that moves by one from frame to frame.
+    The first pixel of frame `index` is ``index + 1``, like the detector's counter; the rest is a
+    ramp that moves by one from frame to frame. Integers wrap around at the end of their range.
 
     Parameters
     ----------
@@ -88,9 +88,7 @@ class CountingFrames:
         if kind.kind not in "uif":
             raise ScenarioError(f"the frames' type must be a real number, got {dtype}")
         self._count = count
-        self._period = min(int(np.iinfo(kind).max), 2**20) if kind.kind in "ui" else 2**20
-        self._ramp = np.arange(shape[0] * shape[1], dtype=np.int64).reshape(shape)
-        self._dtype = kind
+        self._ramp = (np.arange(shape[0] * shape[1]) % 2**20).astype(kind).reshape(shape)
 
     def __len__(self) -> int:
         return self._count
@@ -98,6 +96,6 @@ class CountingFrames:
     def frame(self, exposure: Exposure) -> SuppliedFrame:
         """The frame whose first pixel is its number from 1; zeros behind a closed shutter."""
         if exposure.shutter_closed:
-            return SuppliedFrame(np.zeros(self._ramp.shape, self._dtype), shutter_closed=True)
-        image = ((self._ramp + exposure.index + 1) % self._period).astype(self._dtype)
-        return SuppliedFrame(image, shutter_closed=False)
+            return SuppliedFrame(np.zeros_like(self._ramp), shutter_closed=True)
+        number = np.array([exposure.index + 1]).astype(self._ramp.dtype)
+        return SuppliedFrame(self._ramp + number, shutter_closed=False)
