@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from ringwatch_daemon.client import GAP
 from ringwatch_daemon.core.clock import NS_PER_S
 from ringwatch_daemon.core.records import Event, FrameState, QueueLevel, Totals
 from ringwatch_daemon.core.wire import StreamMessage
@@ -13,7 +14,6 @@ from ringwatch_daemon.dashboard.contents import integer, mapping, mappings, numb
 from ringwatch_daemon.dashboard.quantities import Quantity, quantities_from_columns
 from ringwatch_daemon.dashboard.series import Series
 
-GAP = "gap"
 EVENTS_KEPT = 12
 ARRIVALS_KEPT = 30
 
