@@ -97,7 +97,7 @@ def _progress(view: RunView, expected_frames: int | None) -> RenderableType:
     done = totals.processed + totals.rejected + totals.lost
     words_of_it = Text.assemble((f"{totals.processed}", "bold"), f" of {totals.announced} frames processed")
     if math.isfinite(view.frames_per_s):
-        words_of_it.append(f" · {view.frames_per_s:.3g} frames/s")
+        words_of_it.append(f" · {words.rate(view.frames_per_s)}")
     if not expected_frames:
         return words_of_it
     line = Table.grid(padding=(0, 2), expand=True)

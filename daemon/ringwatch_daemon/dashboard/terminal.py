@@ -15,7 +15,8 @@ from rich.live import Live
 from ringwatch_daemon.core.wire import StreamMessage
 from ringwatch_daemon.dashboard.panels import view_panel
 from ringwatch_daemon.dashboard.plain import PlainLog
-from ringwatch_daemon.dashboard.run_view import RunView, updated
+from ringwatch_daemon.dashboard.run_view import RunView
+from ringwatch_daemon.dashboard.updates import updated
 
 _PLAIN_TICK_S = 0.5
 

@@ -49,6 +49,11 @@ def state(fit: FitEntry, quantity: Quantity, *, with_limit: bool = True) -> str:
     return ", ".join(words)
 
 
+def rate(frames_per_s: float) -> str:
+    """A rate of frames."""
+    return f"{frames_per_s:.0f} frames/s" if frames_per_s >= 100 else f"{frames_per_s:.2f} frames/s"
+
+
 def cell(entry: CellEntry) -> str:
     """Voltage, current and where in the cycling: what of it is known."""
     words = [f"{entry.voltage_V:.4f} V"] if math.isfinite(entry.voltage_V) else []

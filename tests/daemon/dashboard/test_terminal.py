@@ -14,8 +14,9 @@ from ringwatch_daemon.core.records import Record, Totals
 from ringwatch_daemon.core.wire import StreamMessage
 from ringwatch_daemon.dashboard.panels import view_panel
 from ringwatch_daemon.dashboard.plain import PlainLog, frame_line
-from ringwatch_daemon.dashboard.run_view import RunView, updated
+from ringwatch_daemon.dashboard.run_view import RunView
 from ringwatch_daemon.dashboard.terminal import show
+from ringwatch_daemon.dashboard.updates import updated
 from ringwatch_pipelines.cycling import CellState, Coupling
 from ringwatch_pipelines.results import FitState
 
@@ -64,7 +65,7 @@ def test_the_panel_says_all_it_should_and_clips_no_number(width: int) -> None:
         "0.04 h",
         "no frame for 12 s",
         "129 of 130 frames processed",
-        "1 frames/s",
+        "1.00 frames/s",
         "54 % of 240",
         "lost 1",
         "GAP_IN_ID 1",

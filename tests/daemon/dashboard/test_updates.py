@@ -7,7 +7,8 @@ from fakes import records, streams
 from ringwatch_daemon.client import GAP
 from ringwatch_daemon.core.records import FrameState, LedgerCorrection, Reason, Record, RunStart, Totals
 from ringwatch_daemon.core.wire import StreamMessage, decode, encode
-from ringwatch_daemon.dashboard.run_view import EVENTS_KEPT, RunView, updated
+from ringwatch_daemon.dashboard.run_view import RunView
+from ringwatch_daemon.dashboard.updates import EVENTS_KEPT, updated
 from ringwatch_pipelines.cycling import CellState, Coupling
 from ringwatch_pipelines.results import FitState
 
