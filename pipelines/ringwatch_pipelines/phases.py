@@ -167,12 +167,10 @@ def phase_from_cif(
     PhaseError
         The CIF has no cell, space group or sites, or they contradict each other.
     """
-    structure = structure_from_cif(text=cif_text, name=name)
+    structure = structure_from_cif(text=cif_text, name=name, cell=cell)
     group = structure.spacegroup
-    if cell is None:
-        a, b, c, alpha, beta, gamma = structure.cell.parameters
-        cell = (a, b, c, alpha, beta, gamma)
-    lattice = Lattice(crystal_system_from_group(group), cell)
+    a, b, c, alpha, beta, gamma = structure.cell.parameters
+    lattice = Lattice(crystal_system_from_group(group), (a, b, c, alpha, beta, gamma))
     return Phase(
         name=name,
         role=role,

@@ -90,8 +90,8 @@ def structure_from_sites(*, cell: Cell, group: gemmi.SpaceGroup, sites: tuple[Si
     """A crystal structure from its asymmetric unit."""
     structure = gemmi.SmallStructure()
     structure.cell = gemmi.UnitCell(*cell)
-    structure.spacegroup_hm = group.xhm()
-    structure.determine_and_set_spacegroup("h")
+    structure.spacegroup_hall = group.hall
+    structure.determine_and_set_spacegroup("H")
     for index, site in enumerate(sites):
         structure.add_site(_gemmi_site(site, f"{site.element}{index + 1}"))
     structure.setup_cell_images()
@@ -99,8 +99,8 @@ def structure_from_sites(*, cell: Cell, group: gemmi.SpaceGroup, sites: tuple[Si
     return structure
 
 
-def structure_from_cif(*, text: str, name: str) -> gemmi.SmallStructure:
-    """The crystal structure in the text of a CIF.
+def structure_from_cif(*, text: str, name: str, cell: Cell | None = None) -> gemmi.SmallStructure:
+    """The crystal structure in the text of a CIF; `cell` replaces the CIF's own.
 
     Raises
     ------
@@ -115,6 +115,9 @@ def structure_from_cif(*, text: str, name: str) -> gemmi.SmallStructure:
     for structure in structures:
         if structure.sites and structure.cell.is_crystal():
             _require_space_group(structure, name)
+            if cell is not None:
+                structure.cell = gemmi.UnitCell(*cell)
+                structure.setup_cell_images()
             _weigh_special_positions(structure)
             return structure
     raise PhaseError(f"the CIF of {name} has no block with a cell and atomic sites")
