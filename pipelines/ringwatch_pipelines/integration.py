@@ -100,13 +100,13 @@ def geometry_from_poni(text: str, *, origin: str, shape: tuple[int, int] | None 
         detector=type(detector).__name__,
         detector_config=json.dumps({**config, "orientation": orientation}, sort_keys=True, default=str),
         shape=rows_columns,
-        distance_m=_number(entries, "distance", origin),
+        distance_m=_positive(entries, "distance", origin),
         poni1_m=_number(entries, "poni1", origin),
         poni2_m=_number(entries, "poni2", origin),
         rot1_rad=_number(entries, "rot1", origin, default=0.0),
         rot2_rad=_number(entries, "rot2", origin, default=0.0),
         rot3_rad=_number(entries, "rot3", origin, default=0.0),
-        wavelength_m=_number(entries, "wavelength", origin),
+        wavelength_m=_positive(entries, "wavelength", origin),
         orientation=orientation,
     )
 
@@ -146,6 +146,13 @@ def _number(entries: dict[str, str], key: str, origin: str, default: float | Non
     return number
 
 
+def _positive(entries: dict[str, str], key: str, origin: str) -> float:
+    number = _number(entries, key, origin)
+    if number <= 0:
+        raise GeometryError(f"a positive {key} was expected in {origin}, got {number:g}")
+    return number
+
+
 def _detector_from_entries(entries: dict[str, str], origin: str) -> Any:
     name = entries.get("detector", "Detector")
     config = _detector_config(entries, origin)
@@ -153,8 +160,9 @@ def _detector_from_entries(entries: dict[str, str], origin: str) -> Any:
         return detector_factory(name, config)
     # Its constructors raise whatever they meet; all of it means an unusable detector.
     except Exception as error:
+        reason = str(error).partition("\n")[0]
         raise GeometryError(
-            f"a detector known to pyFAI was expected, but {origin} names {name} with {config}: {error}"
+            f"a detector known to pyFAI was expected, but {origin} names {name} with {config}: {reason}"
         ) from error
 
 

@@ -19,8 +19,8 @@ from ringwatch_pipelines.patterns import FloatArray
 SEARCH = 0.08
 """Largest relative error of d that is looked for."""
 STEP = 1e-4
-LEAST_CONTRAST = 6.0
-"""How far the best scale must stand above the others, in robust standard deviations."""
+LEAST_CONTRAST = 4.5
+"""How far the best scale must stand above the others, in standard deviations of what chance does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class RingSelfTest:
     scale_ppm
         Error of d at which the comb of lines fits best; NaN where it fits nowhere.
     azimuthal_scatter_ppm
-        Robust standard deviation over the sectors of the d at which the comb fits; NaN with fewer than 3 sectors.
+        Robust standard deviation over the sectors of the d at which the comb fits; NaN
+        where fewer than 3, or less than half of them, show the comb.
     text
         One sentence for an operator.
     """
@@ -84,11 +85,11 @@ def ring_self_test(
         return RingSelfTest(False, lines.size, 0, np.nan, np.nan, np.nan, np.nan, text)
     mean, sigma = _mean_over_sectors(pattern)
     whole = _comb_offset(pattern.two_theta_deg, mean, sigma, lines, weights)
-    sectors = [
-        _comb_offset(pattern.two_theta_deg, intensity, noise, lines, weights)
-        for intensity, noise in zip(pattern.intensity, pattern.sigma, strict=True)
-    ]
-    scatter = _robust_deviation(np.array([one for one in sectors if np.isfinite(one)]))
+    sectors = []
+    for intensity, noise in zip(pattern.intensity, pattern.sigma, strict=True):
+        reached = _has_room(pattern.two_theta_deg, np.isfinite(intensity), lines)
+        sectors.append(_comb_offset(pattern.two_theta_deg, intensity, noise, lines[reached], weights[reached]))
+    scatter = _scatter(np.array(sectors), lit=int((pattern.norm > 0).any(axis=1).sum()))
     offsets = _line_offsets(pattern.two_theta_deg, mean, sigma, lines, tolerance_ppm)
     found = np.isfinite(offsets)
     share = float(weights[found].sum() / weights.sum())
@@ -105,6 +106,11 @@ def ring_self_test(
 
 def _fault(whole: float, scatter: float, share: float, tolerance_ppm: float, found: tuple[int, int]) -> str:
     """What is wrong, in one sentence; empty when nothing is."""
+    if scatter > tolerance_ppm and not scatter < abs(whole):
+        return (
+            f"the rings lie differently around the azimuth, by {scatter:.0f} ppm in d "
+            f"(up to {tolerance_ppm:.0f} are accepted): beam centre or tilt belong to another set-up"
+        )
     if not np.isfinite(whole):
         return (
             f"the expected rings stand out nowhere within {100 * SEARCH:.0f} % of their place: "
@@ -115,14 +121,15 @@ def _fault(whole: float, scatter: float, share: float, tolerance_ppm: float, fou
             f"the rings lie {whole:+.0f} ppm in d from where the calibration puts them "
             f"(up to {tolerance_ppm:.0f} are accepted): distance or wavelength belong to another set-up"
         )
-    if scatter > tolerance_ppm:
-        return (
-            f"the rings lie differently around the azimuth, by {scatter:.0f} ppm in d "
-            f"(up to {tolerance_ppm:.0f} are accepted): beam centre or tilt belong to another set-up"
-        )
     if share < 0.5 or found[0] < 2:
         return f"only {found[0]} of {found[1]} expected rings lie where the calibration puts them"
     return ""
+
+
+def _scatter(sectors: FloatArray, *, lit: int) -> float:
+    """Robust deviation of the sectors that show the comb; NaN where those are fewer than half of the lit ones."""
+    shown = sectors[np.isfinite(sectors)]
+    return _robust_deviation(shown) if 2 * shown.size >= lit else float("nan")
 
 
 def _lines_inside(
@@ -137,9 +144,7 @@ def _lines_inside(
         )
     axis = pattern.two_theta_deg
     width = axis[1] - axis[0]
-    filled = (pattern.norm > 0).any(axis=0)
-    room = np.convolve(filled, np.ones(9), mode="same") > 8.5
-    inside = (lines > axis[0]) & (lines < axis[-1]) & np.interp(lines, axis, room).astype(bool) & (weights > 0)
+    inside = _has_room(axis, pattern.norm.max(axis=0) > 0, lines) & (weights > 0)
     lines, weights = lines[inside], weights[inside]
     order = np.argsort(lines)
     lines, weights = lines[order], weights[order]
@@ -147,6 +152,14 @@ def _lines_inside(
     total = np.bincount(group, weights=weights)
     # The square root keeps one strong ring from deciding alone.
     return np.bincount(group, weights=weights * lines) / np.maximum(total, 1e-300), np.sqrt(total)
+
+
+def _has_room(two_theta_deg: FloatArray, filled: NDArray[np.bool_], lines: FloatArray) -> NDArray[np.bool_]:
+    """(lines,) True where a line lies in a filled bin with four filled bins on each side."""
+    room = np.convolve(filled, np.ones(9), mode="same") > 8.5
+    place = np.searchsorted(two_theta_deg, lines)
+    inside = (place > 0) & (place < two_theta_deg.size)
+    return np.asarray(inside & room[np.minimum(place, two_theta_deg.size - 1)], dtype=np.bool_)
 
 
 def _mean_over_sectors(pattern: SectorPattern) -> tuple[FloatArray, FloatArray]:
@@ -175,16 +188,20 @@ def _comb_offset(
 ) -> float:
     """Error of d in ppm at which the comb of lines fits best, or NaN where no scale stands out."""
     # The square root lets weak rings speak beside strong ones.
+    if lines.size < 2:
+        return float("nan")
     excess = np.sqrt(np.maximum(_excess(intensity, sigma, sigmas=2.0), 0.0))
     scales = np.exp(np.arange(-SEARCH, SEARCH + STEP / 2, STEP))
     places = _scaled(lines[np.newaxis, :], scales[:, np.newaxis])
     values = np.interp(places, two_theta_deg, excess, left=0.0, right=0.0)
-    # No line may bring more than a few times the average one: a single strong spot is no comb.
-    typical = values.mean(axis=0) + 1e-300
-    score = (np.minimum(values / typical, 6.0) * weights).sum(axis=1)
+    # No line may bring more than a few times its average: a single strong spot is no comb.
+    shares = np.minimum(values / (values.mean(axis=0) + 1e-300), 6.0)
+    score = shares @ weights
     best = int(np.argmax(score))
-    spread = _robust_deviation(score)
-    if not excess.any() or not score[best] - np.median(score) > LEAST_CONTRAST * max(spread, 1e-12):
+    # Were the lines unrelated, their chances would add in squares.
+    by_chance = float(np.sqrt((weights**2) @ shares.var(axis=0)))
+    lit = float(weights[values[best] > 0].sum() / weights.sum())
+    if lit < 0.6 or not score[best] - float(np.median(score)) > LEAST_CONTRAST * by_chance:
         return float("nan")
     return float(1e6 * (_vertex(scales, score, best) - 1.0))
 
