@@ -112,9 +112,7 @@ class DetectorState:
     def _switch(self, pv: str) -> bool | None:
         with self._lock:
             value = self._values.get(pv)
-        if value is None:
-            return None
-        return is_on(value) or str(value).strip().lower() in {"acquire", "acquiring"}
+        return None if value is None else is_on(value)
 
 
 def callbacks_off_cause(pvs: AreaDetectorPvs, state: DetectorState) -> str:

@@ -131,10 +131,15 @@ def attributes_from_metadata(metadata: Mapping[str, Scalar]) -> tuple[tuple[str,
     )
 
 
+_ON_WORDS = frozenset(
+    ("1", "1.0", "on", "yes", "true", "enable", "enabled", "acquire", "acquiring", "run", "running", "busy")
+)
+
+
 def is_on(value: Scalar | None) -> bool:
     """Whether a switch is on, spelled as a number or as one of the usual words."""
     if isinstance(value, str):
-        return value.strip().lower() in {"1", "1.0", "on", "yes", "true", "enable", "enabled"}
+        return value.strip().lower() in _ON_WORDS
     return value is not None and value != 0
 
 

@@ -1,0 +1,324 @@
+"""Frames of NDPluginStdArrays: fetched when an id is posted, paired with it, and taken only with proof.
+
+Speaks to channels through a small protocol and imports no transport.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch_daemon.core.clock import NS_PER_S, Clock
+from ringwatch_daemon.core.ports import FrameIntake
+from ringwatch_daemon.core.records import Reason
+from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, DetectorState, callbacks_off_cause
+from ringwatch_daemon.sources.handover import Arrival, Handover
+from ringwatch_daemon.sources.metadata import MetadataNames
+from ringwatch_daemon.sources.pairing import History, Pair, Stamped, is_still, pair_by_bracket
+from ringwatch_daemon.sources.refusals import FrameRefusedError
+from ringwatch_daemon.sources.times import EPICS_EPOCH_S, StampMarks, is_set
+from ringwatch_daemon.sources.watchdog import FrameWatchdog
+from ringwatch_daemon.sources.wire_arrays import image_from_pixels, pixels_from_wire
+
+_TICK_S = 0.1
+_ID_TIMEOUT_S = 2.0
+_SCALAR_TIMEOUT_S = 2.0
+_HEADER_PATIENCE_S = 10.0
+
+_SIZES = ("ArraySize0_RBV", "ArraySize1_RBV", "ArraySize2_RBV")
+_DATA_TYPE, _COLOUR_MODE = "DataType_RBV", "ColorMode_RBV"
+_SECONDS, _NANOSECONDS, _DRIVER_TIME = "EpicsTSSec_RBV", "EpicsTSNsec_RBV", "TimeStamp_RBV"
+_NEEDED = ("ArraySize0_RBV", "ArraySize1_RBV", _DATA_TYPE)
+_HEADER = (*_SIZES, _DATA_TYPE, _COLOUR_MODE, _SECONDS, _NANOSECONDS, _DRIVER_TIME)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAccessSourceConfig:
+    """Where the frames are and how they are read.
+
+    Parameters
+    ----------
+    plugin
+        Prefix of NDPluginStdArrays, such as ``13PE1:image1:``.
+    beside
+        PVs that tell what the array does not.
+    names
+        Under which names of `beside` exposure, monitor and conditions stand.
+    timestamp_marks
+        The moment of the exposure that the IOC's stamp marks; areaDetector stamps at the end.
+    max_image_bytes
+        A larger image is refused.
+    stall_s
+        How long frames may stay away while they should come.
+    get_timeout_s
+        How long fetching one array may take.
+    """
+
+    plugin: str
+    beside: AreaDetectorPvs = field(default_factory=AreaDetectorPvs)
+    names: MetadataNames = field(default_factory=MetadataNames)
+    timestamp_marks: StampMarks = StampMarks.END
+    max_image_bytes: int = 512 * 1024 * 1024
+    stall_s: float = 10.0
+    get_timeout_s: float = 10.0
+
+
+class Channel(Protocol):
+    """One PV."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether its IOC is there."""
+        ...
+
+    def mend(self, now_s: float) -> None:
+        """Connect and subscribe where that is due."""
+        ...
+
+    def get(self, *, count: int | None = None, timeout_s: float) -> Stamped[Any] | None:
+        """Value and stamp of one moment, None where no answer comes."""
+        ...
+
+    def close(self) -> None:
+        """Give it up."""
+        ...
+
+
+Note = Callable[[Stamped[Any] | None], None]
+"""Told each posted value, and None when the connection is lost; from the network's thread."""
+MakeChannel = Callable[[str, Note | None], Channel]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """An array that waits for its id."""
+
+    pixels: NDArray[Any]
+    stamp_ns: int
+    since_s: float
+
+
+class ArrayPlugin:
+    """The plugin's records as a source of frames; one thread calls `turn` again and again.
+
+    Parameters
+    ----------
+    make_channel
+        Makes the channel of a PV; its second argument is told what is posted.
+    wake
+        Set by whoever posts, so that `turn` need not wait for its tick.
+    """
+
+    def __init__(
+        self,
+        config: ChannelAccessSourceConfig,
+        clock: Clock,
+        intake: FrameIntake,
+        make_channel: MakeChannel,
+        wake: threading.Event,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._intake = intake
+        self._wake = wake
+        self._state = DetectorState(config.beside)
+        self._watchdog = FrameWatchdog(intake, clock, stall_s=config.stall_s, stage=f"{config.plugin}ArrayData")
+        self._handover = Handover(
+            intake,
+            clock,
+            origin=f"{config.plugin}ArrayData",
+            names=config.names,
+            marks=config.timestamp_marks,
+            state=self._state,
+            watchdog=self._watchdog,
+        )
+        self._ids: History[int] = History()
+        self._new_ids = threading.Event()
+        self._header: dict[str, History[Any]] = {name: History() for name in _HEADER}
+        self._array = make_channel(f"{config.plugin}ArrayData", None)
+        self._id = make_channel(f"{config.plugin}UniqueId_RBV", self._note_id)
+        # The id's channel comes last: what describes a frame is known when its id is.
+        header = [
+            make_channel(config.plugin + name, partial(_note_header, history)) for name, history in self._header.items()
+        ]
+        beside = [make_channel(pv, partial(self._note_beside, pv)) for pv in config.beside.all]
+        self._channels: tuple[Channel, ...] = (self._array, *header, *beside, self._id)
+        self._connected: bool | None = None
+        self._found_since_s: float | None = None
+        self._warned_of_header = False
+        self._held: _Held | None = None
+        self._last_stamp_ns = 0
+        self._warned_of_get = False
+
+    def turn(self) -> None:
+        """Wait for news a little, mend channels, take the array that is due."""
+        self._wake.wait(_TICK_S)
+        self._wake.clear()
+        now_s = self._clock.monotonic_s()
+        for channel in self._channels:
+            channel.mend(now_s)
+        self._tell_connection(now_s)
+        if self._connected:
+            self._take_due()
+        cause = callbacks_off_cause(self._config.beside, self._state)
+        self._watchdog.check(acquiring=self._state.acquiring, connected=bool(self._connected), cause=cause)
+
+    def close(self) -> None:
+        """Give all channels up."""
+        for channel in self._channels:
+            channel.close()
+
+    # Called from the network's thread: these only note.
+
+    def _note_id(self, event: Stamped[Any] | None) -> None:
+        if event is None:
+            self._ids.clear()
+            return
+        self._ids.add(Stamped(int(event.value), event.stamp_ns))
+        self._new_ids.set()
+
+    def _note_beside(self, pv: str, event: Stamped[Any] | None) -> None:
+        if event is None:
+            self._state.tell(pv, None)
+        elif isinstance(event.value, str | int | float):
+            self._state.tell(pv, event.value, stamp_ns=event.stamp_ns)
+
+    # Called from the worker's thread.
+
+    def _tell_connection(self, now_s: float) -> None:
+        found = self._array.connected and self._id.connected
+        connected = found and not self._missing_header()
+        self._found_since_s = (self._found_since_s or now_s) if found and not connected else None
+        self._tell_of_missing_header(now_s)
+        if connected == self._connected:
+            return
+        first, self._connected = self._connected is None, connected
+        plugin = self._config.plugin
+        if connected:
+            self._handover.reconnected()
+            self._intake.connection(connected=True, text=f"{plugin}ArrayData and UniqueId_RBV are connected")
+            return
+        self._held = None
+        said = "nothing is said yet by" if first else "the connection is lost to"
+        self._intake.connection(connected=False, text=f"{said} {plugin}ArrayData and UniqueId_RBV")
+
+    def _missing_header(self) -> str:
+        names = (name for name in _NEEDED if self._header[name].is_empty)
+        return ", ".join(self._config.plugin + name for name in names)
+
+    def _tell_of_missing_header(self, now_s: float) -> None:
+        late = self._found_since_s is not None and now_s - self._found_since_s > _HEADER_PATIENCE_S
+        if late and not self._warned_of_header:
+            self._warned_of_header = True
+            text = f"no frame can be taken, since nothing is said by {self._missing_header()}"
+            self._intake.warning(kind="HEADER_MISSING", text=text)
+
+    def _take_due(self) -> None:
+        if self._held is not None:
+            self._pair(self._held)
+        elif self._new_ids.is_set():
+            self._new_ids.clear()
+            self._fetch()
+
+    def _fetch(self) -> None:
+        told = self._array.get(timeout_s=self._config.get_timeout_s)
+        if told is None:
+            self._tell_of_failed_get()
+            return
+        pixels = np.atleast_1d(np.asarray(told.value))
+        if pixels.size == 0 or not is_set(told.stamp_ns):
+            self._handover.passed_empty()
+        elif told.stamp_ns != self._last_stamp_ns:
+            self._pair(_Held(pixels, told.stamp_ns, self._clock.monotonic_s()))
+
+    def _pair(self, held: _Held) -> None:
+        pair = pair_by_bracket(self._ids, array_stamp_ns=held.stamp_ns)
+        if pair.id_event is None:
+            self._wait_for_id(held)
+            return
+        self._held = None
+        self._last_stamp_ns = held.stamp_ns
+        proven = pair.proven or self._still(held, pair.id_event)
+        arrival = self._arrival(held, pair, pair.id_event)
+        self._handover.arrived(arrival, partial(self._image, held, pair.id_event, proven=proven))
+        self._wake.set()  # ids may have been posted meanwhile
+
+    def _wait_for_id(self, held: _Held) -> None:
+        if self._clock.monotonic_s() - held.since_s <= _ID_TIMEOUT_S:
+            self._held = held
+            return
+        self._held = None
+        self._last_stamp_ns = held.stamp_ns
+        text = f"an array of {self._config.plugin}ArrayData came without a unique id within {_ID_TIMEOUT_S:g} s"
+        self._intake.warning(kind="MISPAIRED", text=text)
+
+    def _still(self, held: _Held, candidate: Stamped[int]) -> bool:
+        read = self._id.get(timeout_s=_SCALAR_TIMEOUT_S)
+        after = self._array.get(count=1, timeout_s=_SCALAR_TIMEOUT_S)
+        if read is None or after is None:
+            return False
+        return is_still(
+            array_stamp_ns=held.stamp_ns,
+            read_id=Stamped(int(read.value), read.stamp_ns),
+            stamp_after_ns=after.stamp_ns,
+            candidate=candidate,
+        )
+
+    def _arrival(self, held: _Held, pair: Pair, id_event: Stamped[int]) -> Arrival:
+        stamp_ns = self._frame_stamp_ns(pair, id_event)
+        driver = self._header[_DRIVER_TIME].at(id_event.stamp_ns)
+        fresh = driver is not None and driver.stamp_ns > pair.since_ns and float(driver.value) > 0
+        driver_ns = round((float(driver.value) + EPICS_EPOCH_S) * NS_PER_S) if driver is not None and fresh else 0
+        return Arrival(id_event.value, stamp_ns or held.stamp_ns, driver_ns if is_set(driver_ns) else 0)
+
+    def _frame_stamp_ns(self, pair: Pair, id_event: Stamped[int]) -> int:
+        """The frame's own EPICS time, 0 unless it was posted with this frame."""
+        seconds = self._header[_SECONDS].at(id_event.stamp_ns)
+        nanoseconds = self._header[_NANOSECONDS].at(id_event.stamp_ns)
+        if seconds is None or nanoseconds is None or max(seconds.stamp_ns, nanoseconds.stamp_ns) <= pair.since_ns:
+            return 0
+        stamp_ns = (int(seconds.value) + EPICS_EPOCH_S) * NS_PER_S + int(nanoseconds.value)
+        return stamp_ns if int(seconds.value) > 0 else 0
+
+    def _image(self, held: _Held, id_event: Stamped[int], *, proven: bool) -> NDArray[Any]:
+        if not proven:
+            raise FrameRefusedError(Reason.MISPAIRED, "its array was replaced before the pairing could be proven")
+        sizes = tuple(int(self._described(name, id_event) or 0) for name in _SIZES)
+        data_type = self._described(_DATA_TYPE, id_event)
+        if data_type is None:
+            raise FrameRefusedError(
+                Reason.WRONG_TYPE, f"expected {self._config.plugin}{_DATA_TYPE}, which says nothing"
+            )
+        if held.pixels.nbytes > self._config.max_image_bytes:
+            limit = self._config.max_image_bytes
+            raise FrameRefusedError(Reason.WRONG_SHAPE, f"expected at most {limit} bytes, got {held.pixels.nbytes}")
+        pixels = pixels_from_wire(held.pixels, str(data_type))
+        colour_mode = self._described(_COLOUR_MODE, id_event)
+        return image_from_pixels(pixels, sizes=sizes, colour_mode=str(colour_mode or ""))
+
+    def _described(self, name: str, id_event: Stamped[int]) -> Any:
+        event = self._header[name].at(id_event.stamp_ns)
+        return None if event is None else event.value
+
+    def _tell_of_failed_get(self) -> None:
+        if not self._array.connected or self._warned_of_get:
+            return
+        self._warned_of_get = True
+        limit = os.environ.get("EPICS_CA_MAX_ARRAY_BYTES", "not set")
+        text = (
+            f"{self._config.plugin}ArrayData could not be fetched: EPICS_CA_MAX_ARRAY_BYTES is {limit} here and must be"
+            " at least twice the image in bytes, here and in the IOC"
+        )
+        self._intake.warning(kind="ARRAY_NOT_FETCHED", text=text)
+
+
+def _note_header(history: History[Any], event: Stamped[Any] | None) -> None:
+    if event is None:
+        history.clear()
+    else:
+        history.add(event)
