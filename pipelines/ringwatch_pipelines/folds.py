@@ -174,9 +174,15 @@ class HistogramFold:
         return np.int64
 
     def _lift(self, frame: FoldInput) -> FloatArray:
-        lift = np.zeros(self.bins + 1)
-        add_lift(frame.image, self.bin_of_pixel, frame.limits.low, frame.limits.high, lift)
-        return lift[:-1]
+        edges = block_edges(frame.image.shape[0])
+        lift = np.zeros((edges.size - 1, self.bins + 1))
+        low, high = frame.limits.low, frame.limits.high
+
+        def work(block: int) -> None:
+            add_lift(frame.image, self.bin_of_pixel, low, high, edges[block], edges[block + 1], lift[block])
+
+        run_blocks(work, blocks=edges.size - 1, threads=frame.threads)
+        return np.asarray(lift.sum(axis=0)[:-1], dtype=np.float64)
 
     def _without(self, frame: FoldInput, bad: NDArray[np.int64]) -> StaticSums:
         bins = self.bin_of_pixel.ravel()[bad]

@@ -80,10 +80,18 @@ def bad_pixels(  # noqa: PLR0917 - compiled functions take no keyword-only argum
 
 
 @compiled
-def add_lift(image: NDArray[Any], bin_of_pixel: NDArray[Any], low: Any, high: Any, lift: FloatArray) -> None:
-    """Add ``max(1 - counts, 0)`` to each bin: what lifts a variance of ``counts`` to at least 1 a pixel."""
+def add_lift(  # noqa: PLR0917 - compiled functions take no keyword-only arguments
+    image: NDArray[Any],
+    bin_of_pixel: NDArray[Any],
+    low: Any,
+    high: Any,
+    first: int,
+    last: int,
+    lift: FloatArray,
+) -> None:
+    """Add ``max(1 - counts, 0)`` of rows `first` to `last`: what lifts a variance of ``counts`` to 1 a pixel."""
     columns = image.shape[1]
-    for row in range(image.shape[0]):
+    for row in range(first, last):
         counts = image[row]
         dim = 0
         for i in range(columns):

@@ -144,7 +144,7 @@ class FoldedOperator:
                 limits=limits,
                 static=static,
                 dark=None if dark is None else dark.image,
-                poisson=self.corrections.variance.kind is VarianceKind.POISSON,
+                poisson=self.corrections.variance.kind == VarianceKind.POISSON,
                 threads=self.threads,
             )
         )
@@ -168,7 +168,7 @@ class FoldedOperator:
     def _variance(self, frame: FrameSums, frames_of_dark: int | None) -> FloatArray:
         """(bins,) variance of ``raw - dark``; noise that makes the signal negative adds none."""
         model = self.corrections.variance
-        if model.kind is VarianceKind.POISSON:
+        if model.kind == VarianceKind.POISSON:
             return np.asarray(frame.raw_squares, dtype=np.float64).copy()
         signal = np.maximum(frame.raw_squares - frame.static.dark_squares, 0.0)
         pedestal = model.pedestal_variance(frames_of_dark=frames_of_dark)

@@ -1,0 +1,131 @@
+"""One frame to a pattern with sigma, against pyFAI's engines and against reading the frame once."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+from pyFAI.detectors import detector_factory
+from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
+from benchmarks.measuring import Ratio, Report, Timing, medians
+from ringwatch_pipelines.corrections import Corrections, Dark, Mask, VarianceModel
+from ringwatch_pipelines.integration import Binning, build_operator, geometry_from_poni
+from ringwatch_pipelines.patterns import pattern_from_sums
+
+BINS, THREADS, POLARIZATION, RANGE_DEG = 2048, 2, 0.99, (0.0, 10.0)
+SATURATION = 65535.0
+PONI = """Detector: Perkin
+Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002, "orientation": 3}
+Distance: 1.6
+Poni1: 0.2055
+Poni2: 0.2041
+Rot1: 0.002
+Rot2: -0.001
+Wavelength: 1.173e-11
+"""
+
+
+class Work:
+    """A full-size frame with everything that belongs to it."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.geometry = geometry_from_poni(PONI, origin="the benchmark", shape=(2048, 2048))
+        shape = self.geometry.shape
+        self.dark = rng.normal(3700, 30, shape).astype(np.float32)
+        self.frame = (self.dark + rng.poisson(900.0, shape)).astype(np.uint16)
+        self.mask = rng.random(shape) < 0.002
+        self.mask[[0, -1]] = True
+
+    def folded(self, splitting: str):
+        """A frame to a pattern by the folded operator."""
+        corrections = Corrections(
+            mask=Mask(self.mask),
+            polarization_factor=POLARIZATION,
+            saturation_counts=SATURATION,
+            variance=VarianceModel(gain=1.0),
+        )
+        operator = build_operator(
+            geometry=self.geometry,
+            corrections=corrections,
+            binning=Binning(BINS, *RANGE_DEG, splitting),
+            threads=THREADS,
+        )
+        dark = operator.dark_sums(Dark(self.dark))
+
+        def task():
+            return pattern_from_sums(sums=operator.integrate(self.frame, dark=dark).sums, axis=operator.axis)
+
+        return task
+
+    def pyfai(self, splitting: str, engine: str):
+        """The same by pyFAI."""
+        geometry = self.geometry
+        integrator = AzimuthalIntegrator(
+            geometry.distance_m,
+            geometry.poni1_m,
+            geometry.poni2_m,
+            geometry.rot1_rad,
+            geometry.rot2_rad,
+            detector=detector_factory(geometry.detector, json.loads(geometry.detector_config)),
+            wavelength=geometry.wavelength_m,
+        )
+        return partial(
+            integrator.integrate1d_ng,
+            self.frame,
+            BINS,
+            unit="2th_deg",
+            radial_range=RANGE_DEG,
+            method=(splitting, engine, "cython"),
+            mask=self.mask,
+            dark=self.dark,
+            polarization_factor=POLARIZATION,
+            variance=self.frame - self.dark,
+        )
+
+    def reading(self):
+        """The frame's sum, by as many threads."""
+        pool = ThreadPoolExecutor(THREADS)
+        parts = np.array_split(self.frame, THREADS)
+        return lambda: sum(pool.map(partial(np.sum, dtype=np.uint64), parts))
+
+
+def require_same_result(mine, reference) -> None:
+    """A ratio of speeds means nothing between different results."""
+    filled = reference.count > 0
+    np.testing.assert_allclose(mine.intensity[filled], reference.intensity[filled], rtol=2e-5)
+    np.testing.assert_allclose(mine.sigma[filled], reference.sigma[filled], rtol=2e-5)
+
+
+def measure(rounds: int) -> Report:
+    """Time everything in one run."""
+    work = Work()
+    tasks = {
+        "pyFAI CSR, no splitting": work.pyfai("no", "csr"),
+        "pyFAI histogram, no splitting": work.pyfai("no", "histogram"),
+        "pyFAI CSR, bounding boxes": work.pyfai("bbox", "csr"),
+        "ringwatch, no splitting": work.folded("none"),
+        "ringwatch, bounding boxes": work.folded("bbox"),
+        "reading the frame once": work.reading(),
+    }
+    require_same_result(tasks["ringwatch, no splitting"](), tasks["pyFAI CSR, no splitting"]())
+    require_same_result(tasks["ringwatch, bounding boxes"](), tasks["pyFAI CSR, bounding boxes"]())
+    found = medians(tasks, rounds=rounds)
+    title = (
+        f"2048 x 2048 uint16 with dark, mask, solid angle, polarisation and sigma into {BINS} bins, {THREADS} threads"
+    )
+    return Report(title, tuple(found.values()), _ratios(found))
+
+
+def _ratios(found: dict[str, Timing]) -> tuple[Ratio, ...]:
+    mine, split, reading = (
+        found[name].median_s
+        for name in ("ringwatch, no splitting", "ringwatch, bounding boxes", "reading the frame once")
+    )
+    same = min(found[f"pyFAI {engine}, no splitting"].median_s for engine in ("CSR", "histogram"))
+    return (
+        Ratio("no splitting: times faster than pyFAI's fastest of the same result", same / mine, at_least=10.0),
+        Ratio("bounding boxes: times faster than pyFAI's CSR", found["pyFAI CSR, bounding boxes"].median_s / split),
+        Ratio("no splitting: times as long as reading the frame once", mine / reading),
+    )

@@ -1,0 +1,81 @@
+"""Repeats, medians and the table of a benchmark run."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One thing that was timed.
+
+    Parameters
+    ----------
+    name
+        What was done.
+    median_s
+        Median of the repeats.
+    """
+
+    name: str
+    median_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times faster one thing is than another, and what is asked of it."""
+
+    text: str
+    value: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether the ratio is as good as it must be; True where nothing is asked."""
+        above = self.at_least is None or self.value >= self.at_least
+        return above and (self.at_most is None or self.value <= self.at_most)
+
+    @property
+    def verdict(self) -> str:
+        """What is asked and whether it is met, in words."""
+        if self.at_least is not None:
+            return f"at least {self.at_least:g}: {'met' if self.met else 'MISSED'}"
+        if self.at_most is not None:
+            return f"at most {self.at_most:g}: {'met' if self.met else 'MISSED'}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one subject measured."""
+
+    title: str
+    timings: tuple[Timing, ...]
+    ratios: tuple[Ratio, ...]
+
+
+def medians(tasks: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, Timing]:
+    """Time all tasks in turn, round after round, so that a busy moment of the machine hits them alike.
+
+    The first round warms up and is not counted.
+    """
+    durations: dict[str, list[float]] = {name: [] for name in tasks}
+    for turn in range(rounds + 1):
+        for name, task in tasks.items():
+            start = time.perf_counter()
+            task()
+            if turn:
+                durations[name].append(time.perf_counter() - start)
+    return {name: Timing(name, statistics.median(values)) for name, values in durations.items()}
+
+
+def table(report: Report) -> str:
+    """The report as text."""
+    width = max(len(one) for one in [*(t.name for t in report.timings), *(r.text for r in report.ratios)])
+    lines = [report.title, "-" * len(report.title)]
+    lines += [f"{timing.name:<{width}}  {1e3 * timing.median_s:9.2f} ms" for timing in report.timings]
+    lines += [""]
+    lines += [f"{ratio.text:<{width}}  {ratio.value:9.2f}     {ratio.verdict}".rstrip() for ratio in report.ratios]
+    return "\n".join(lines)
