@@ -48,7 +48,8 @@ def show(
 ) -> RunView:
     """Show a run until it stops or `messages` end.
 
-    On a terminal this is a panel that draws itself anew; elsewhere plain lines without control codes.
+    On a terminal this is a panel that draws itself anew; elsewhere, and where the terminal has not the
+    letters for it, plain lines without control codes.
 
     Parameters
     ----------
@@ -68,40 +69,48 @@ def show(
     """
     console = console or Console()
     watcher = _Watcher(console, expected_frames)
-    with _drawing(watcher, console, refresh_per_s):
+    with _drawing(watcher, console, refresh_per_s) as goes_on:
         for message in messages:
             watcher.take(message)
-            if watcher.view.stopped is not None:
+            if watcher.view.stopped is not None or not goes_on():
                 break
     return watcher.view
 
 
-def _drawing(watcher: _Watcher, console: Console, refresh_per_s: float) -> AbstractContextManager[object]:
-    if console.is_terminal and not console.is_dumb_terminal:
-        return Live(console=console, get_renderable=watcher.panel, refresh_per_second=refresh_per_s)
-    log = PlainLog()
-
-    def say(last: bool) -> None:
-        for line in log.lines(watcher.view, now_s=time.monotonic(), last=last):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    return _ticking(say, every_s=_PLAIN_TICK_S)
+def _drawing(watcher: _Watcher, console: Console, refresh_per_s: float) -> AbstractContextManager[Callable[[], bool]]:
+    """Draw in a thread; what it gives says whether there is still somebody to draw for."""
+    has_the_letters = console.encoding.startswith("utf")
+    if console.is_terminal and has_the_letters and not console.is_dumb_terminal:
+        return _panel(watcher, console, refresh_per_s)
+    return _lines(watcher, console)
 
 
 @contextmanager
-def _ticking(action: Callable[[bool], None], *, every_s: float) -> Iterator[None]:
-    """Call `action` in a thread now and then, and once more at the end, with whether this is the end."""
-    done = threading.Event()
+def _panel(watcher: _Watcher, console: Console, refresh_per_s: float) -> Iterator[Callable[[], bool]]:
+    with Live(console=console, get_renderable=watcher.panel, refresh_per_second=refresh_per_s):
+        yield lambda: True
+
+
+@contextmanager
+def _lines(watcher: _Watcher, console: Console) -> Iterator[Callable[[], bool]]:
+    log, done = PlainLog(), threading.Event()
+
+    def say(*, last: bool = False) -> None:
+        for line in log.lines(watcher.view, now_s=time.monotonic(), last=last):
+            # A text from elsewhere must not fail on a stream that has no letter for it.
+            safe = line.encode(console.encoding, "replace").decode(console.encoding)
+            console.print(safe, markup=False, highlight=False, soft_wrap=True)
 
     def work() -> None:
-        while not done.wait(every_s):
-            action(False)
+        while not done.wait(_PLAIN_TICK_S):
+            say()
 
+    # Where the reader of a pipe leaves, the console ends this thread by SystemExit and goes quiet.
     thread = threading.Thread(target=work, name="plain view", daemon=True)
     thread.start()
     try:
-        yield
+        yield thread.is_alive
     finally:
         done.set()
         thread.join()
-        action(True)
+        say(last=True)

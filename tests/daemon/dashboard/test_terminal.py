@@ -1,9 +1,12 @@
 import io
 import math
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +199,14 @@ def test_without_a_terminal_there_are_lines_and_no_control_codes() -> None:
     assert "\x1b" not in out.getvalue()
 
 
+def test_a_terminal_without_the_letters_gets_plain_lines() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    event = streams.cell_event(0, "NOTE", "25 °C")
+    show(run_messages(event), console=Console(file=out, width=80, force_terminal=True, _environ=XTERM))
+    out.seek(0)
+    assert "NOTE: 25 ?C" in out.read()
+
+
 def test_on_a_terminal_the_last_view_stays() -> None:
     out = io.StringIO()
     show(
@@ -239,6 +250,37 @@ def test_what_came_is_drawn_while_the_stream_is_silent(terminal: bool) -> None:
     console = Console(file=screen, width=120, force_terminal=terminal, color_system=None, _environ=XTERM)
     show(silent_after_one_frame(), console=console)
     assert screen.shown.is_set()
+
+
+def test_a_pipe_whose_reader_left_ends_the_view() -> None:
+    """In a process of its own, since its standard output is given up."""
+    program = """
+import sys
+import time
+from fakes import streams
+from ringwatch_daemon.dashboard.terminal import show
+
+def endless():
+    start = streams.cell_run_start()
+    events = (streams.cell_event(row, "NOTE", "something") for row in range(400))
+    for message in streams.messages([start, *events], start=start):
+        time.sleep(0.05)
+        yield message
+    print("nobody ended the view", file=sys.stderr)
+
+show(endless())
+"""
+    tests = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tests, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        assert watching.stdout.readline().startswith("run run_one")
+        watching.stdout.close()
+        complaints = watching.stderr.read()
+    assert "nobody ended the view" not in complaints
+    assert "Traceback" not in complaints
 
 
 def test_an_interrupt_of_the_stream_reaches_the_caller_and_leaves_no_thread() -> None:
