@@ -76,8 +76,13 @@ class RunPlan:
     watchers: tuple[Sink, ...] = ()
 
 
-def serve(config: Path, *, stop: StopRequest) -> None:
+def serve(config: Path, *, output: Path | None, stop: StopRequest) -> None:
     """Run the daemon until `stop` is set; systemd, if it is there, is kept informed.
+
+    Parameters
+    ----------
+    output
+        File to write; by default one named after the time, in the run directory.
 
     Raises
     ------
@@ -91,8 +96,9 @@ def serve(config: Path, *, stop: StopRequest) -> None:
         configuration=config.read_text(encoding="utf-8"),
         source=live_source(settings),
         overflow=Overflow.DROP_NEWEST,
+        output=output,
         publish=settings.stream.enabled,
-        tell=lambda _, text: service.status(text),
+        tell=lambda connected, text: service.status(f"{'connected' if connected else 'not connected'}: {text}"),
     )
     carry_out(plan, stop=stop, on_ready=lambda: service.ready("waiting for the detector"))
 

@@ -48,12 +48,16 @@ class Protocol(StrEnum):
 
 
 @cli.command()
-def serve(config: ConfigFile, verbose: Verbose = False) -> None:
+def serve(
+    config: ConfigFile,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="RUN.h5", help="file to write")] = None,
+    verbose: Verbose = False,
+) -> None:
     """Run the daemon: take frames from the detector until asked to stop."""
     from ringwatch_daemon.app import serve as run  # noqa: PLC0415 - a command pays for its own imports only
 
     _log_to_stderr(verbose=verbose)
-    run(config, stop=stop_on_signals())
+    run(config, output=output, stop=stop_on_signals())
 
 
 @cli.command()
@@ -129,7 +133,7 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="a new or
 
 @cli.command()
 def demo(
-    frames: Annotated[int, typer.Option(help="light frames of the simulated run", min=4)] = 120,
+    frames: Annotated[int, typer.Option(help="frames of the simulated run, with its 8 darks", min=12)] = 240,
     speed: Annotated[float | None, typer.Option(help="data seconds a second of the clock on the wall")] = None,
     directory: Annotated[Path, typer.Option(help="where the run's files go")] = Path("demo"),
 ) -> None:

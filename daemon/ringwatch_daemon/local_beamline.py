@@ -62,6 +62,19 @@ def free_ports() -> LoopbackPorts:
         return LoopbackPorts(*(_free_port(held) for _ in range(3)))
 
 
+def free_tcp_pair() -> str:
+    """An endpoint on loopback whose port, and the next one, are free at this moment."""
+    while True:
+        with ExitStack() as held:
+            port = _free_port(held)
+            neighbour = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            try:
+                neighbour.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return f"tcp://127.0.0.1:{port}"
+
+
 def _free_port(held: ExitStack) -> int:
     while True:
         tcp = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
