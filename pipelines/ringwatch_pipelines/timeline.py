@@ -1,8 +1,8 @@
 """The cycler's samples in the order of time, and the state of the cell between them.
 
-Between two samples the voltage is linear. The current is linear within one step of one
-direction and held elsewhere, since a cycler switches its set point at once; the charge is
-the integral of that current. Outside the samples, or in a gap, nothing is known.
+Between two samples voltage and current are linear within one step of one direction, and held
+elsewhere: a cycler switches its set point at once, and the voltage jumps with it. The charge is the
+integral of that current. Outside the samples, or in a gap, nothing is known.
 """
 
 from dataclasses import dataclass, replace
@@ -29,11 +29,12 @@ _COLUMNS = np.dtype(
         ("told_charge_C", np.float64),
         ("cycle", np.int32),
         ("step", np.int32),
-        # Derived: the charge since the first sample, how many stretches of it are unknown, the
-        # direction of the current (a rest keeps the one before) and the half-cycle.
+        # Derived: the charge since the first sample, how many stretches of it are unknown, the sign of the
+        # current (0 is a rest), the direction (a rest keeps the one before) and the half-cycle.
         ("charge_C", np.float64),
         ("unknown_charges", np.int32),
         ("half_cycle", np.int32),
+        ("flow", np.int8),
         ("direction", np.int8),
     ]
 )
@@ -141,7 +142,8 @@ class Timeline:
             # Zeros are the neutral beginning: no direction yet, half-cycle 0, no charge.
             rows = np.concatenate([np.zeros(1, dtype=_COLUMNS), rows])
         past, new = rows[:-1], rows[1:]
-        new["direction"] = _carried(_direction(new["current_A"], self._zero_current_A), int(past["direction"][0]))
+        new["flow"] = np.where(np.abs(new["current_A"]) > self._zero_current_A, np.sign(new["current_A"]), 0)
+        new["direction"] = _carried(new["flow"], int(past["direction"][0]))
         # The rest before the first current belongs to half-cycle 0.
         turned = (new["direction"] != past["direction"]) & (past["direction"] != 0)
         new["half_cycle"] = past["half_cycle"][0] + np.cumsum(turned)
@@ -206,10 +208,6 @@ def _latest_of_each_stamp(rows: Rows) -> Rows:
     return latest
 
 
-def _direction(current_A: FloatArray, zero_current_A: float) -> NDArray[np.int8]:
-    return np.where(np.abs(current_A) > zero_current_A, np.sign(current_A), 0).astype(np.int8)
-
-
 def _carried(direction: NDArray[np.int8], before: int) -> NDArray[np.int8]:
     """Each 0 takes the last direction before it."""
     flowing = np.maximum.accumulate(np.where(direction != 0, np.arange(direction.size), -1))
@@ -223,9 +221,10 @@ def _silent(rows: Rows) -> BoolArray:
 
 
 def _same_step(left: Rows, right: Rows) -> BoolArray:
-    same: BoolArray = (left["step"] == right["step"]) & (left["cycle"] == right["cycle"])
-    one_direction: BoolArray = np.sign(left["current_A"]) == np.sign(right["current_A"])
-    return same & one_direction
+    same: BoolArray = (
+        (left["step"] == right["step"]) & (left["cycle"] == right["cycle"]) & (left["flow"] == right["flow"])
+    )
+    return same
 
 
 def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
@@ -247,9 +246,10 @@ class _Neighbours:
         left, right, start = self.left, self.right, self.start
         apart_ns = np.maximum(right["timestamp_ns"] - left["timestamp_ns"], 1)
         share = (timestamp_ns - left["timestamp_ns"]) / apart_ns
-        voltage_V = left["voltage_V"] + share * (right["voltage_V"] - left["voltage_V"])
-        slope_A = np.where(_same_step(left, right), right["current_A"] - left["current_A"], 0.0)
-        current_A = left["current_A"] + share * slope_A
+        voltage_V, current_A = (
+            np.where(_same_step(left, right), left[name] + share * (right[name] - left[name]), left[name])
+            for name in ("voltage_V", "current_A")
+        )
         charge_C = left["charge_C"] + share * (right["charge_C"] - left["charge_C"]) - start["charge_C"]
         charge_C[left["unknown_charges"] != start["unknown_charges"]] = np.nan
         return tuple(

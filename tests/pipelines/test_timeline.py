@@ -78,15 +78,21 @@ def test_a_sample_without_voltage_and_current_marks_a_gap():
     assert state_at(timeline, 2.0).state is Coupling.KNOWN
 
 
-def test_a_switched_current_is_held_until_the_next_sample():
-    timeline = timeline_of(samples([0, 10], current_A=[1e-3, -1e-3], step=[1, 2]))
+def test_a_switched_current_is_held_until_the_next_sample_and_its_voltage_with_it():
+    timeline = timeline_of(samples([0, 10], voltage_V=[0.1, -0.1], current_A=[1e-3, -1e-3], step=[1, 2]))
     state = state_at(timeline, 9)
     assert state.current_A == pytest.approx(1e-3)
+    assert state.voltage_V == pytest.approx(0.1)
     assert (state.step, state.half_cycle) == (1, 0)
 
 
 def test_a_drifting_current_is_linear_within_its_step():
     assert state_at(timeline_of(samples([0, 10], current_A=[1e-3, 3e-3], step=4)), 5).current_A == pytest.approx(2e-3)
+
+
+def test_the_noise_of_a_zero_current_is_no_change_of_direction():
+    timeline = timeline_of(samples([0, 10], voltage_V=[0.1, 0.3], current_A=[1e-9, -1e-9]))
+    assert state_at(timeline, 5).voltage_V == pytest.approx(0.2)
 
 
 def test_a_rest_belongs_to_the_half_cycle_before_it():

@@ -7,6 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -33,7 +34,7 @@ for line in sys.stdin:
 """
 
 CLIENT = """
-import json, sys, time
+import json, sys, threading, time
 from ringwatch_daemon.core.clock import SystemClock
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.live_epics import EpicsCyclerConfig
@@ -41,18 +42,24 @@ from ringwatch_daemon.cyclers.open_reader import open_reader
 voltage_pv, current_pv = sys.argv[1:]
 config = EpicsCyclerConfig(voltage_pv, current_pv, volt_per_unit=1e-3, ampere_per_unit=1e-3, quiet_s=1e6)
 cycler = open_reader(config, clock=SystemClock())
-print(json.dumps("open"), flush=True)
-while True:
-    try:
-        samples = cycler.poll()
-    except CyclerError as error:
-        print(json.dumps(str(error)), flush=True)
-        samples = None
-    if samples is not None:
-        stamps = (samples.timestamp_ns / 1e9).tolist()
-        for row in zip(stamps, samples.voltage_V.tolist(), samples.current_A.tolist()):
-            print(json.dumps(row), flush=True)
-    time.sleep(0.02)
+
+def watch():
+    while True:
+        try:
+            samples = cycler.poll()
+        except CyclerError as error:
+            print(json.dumps(str(error)), flush=True)
+            samples = None
+        if samples is not None:
+            stamps = (samples.timestamp_ns / 1e9).tolist()
+            for row in zip(stamps, samples.voltage_V.tolist(), samples.current_A.tolist()):
+                print(json.dumps(row), flush=True)
+        time.sleep(0.02)
+
+# As in the daemon: opened by one thread, polled by another.
+watcher = threading.Thread(target=watch)
+watcher.start()
+watcher.join()
 """
 
 
@@ -135,6 +142,8 @@ def test_values_are_merged_with_their_own_stamps_and_a_lost_server_leaves_a_gap(
             assert row_where(client, lambda row: math.isnan(row[1]))[2] == pytest.approx(-1e-3)
         marker = row_where(client, lambda row: math.isnan(row[1]) and math.isnan(row[2]))
         assert marker[0] >= after[0]
+        # Long enough for the channels to be made anew, which the second server must find.
+        time.sleep(3)
         with ioc(ports) as server:
             server.say("U 55.0 0")
             again = row_where(client, lambda row: row[1] == pytest.approx(0.055))
