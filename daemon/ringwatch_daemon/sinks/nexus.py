@@ -169,6 +169,7 @@ class _RunFile:
         self.run_id = start.run_id
         self._columns = frozenset(column.path for column in start.columns)
         self._stopped = False
+        self._changed = False
         # Locks would keep readers out, on some network file systems the writer too; one writer is
         # made sure of by making the file anew.
         self._file = h5py.File(
@@ -191,6 +192,7 @@ class _RunFile:
             raise
 
     def take(self, record: Record) -> None:
+        self._changed = True
         match record:
             case FrameRecord():
                 self._take_frame(record)
@@ -211,10 +213,9 @@ class _RunFile:
 
     def write(self, now_ns: int) -> None:
         """Write the rows that wait and show them to readers."""
-        tables = (self._samples, self._events, self._frames)
-        if not any(table.waiting for table in tables):
+        if not self._changed:
             return
-        for table in tables:
+        for table in (self._samples, self._events, self._frames):
             table.write()
         if not self._stopped:
             self._end_time[()] = iso_from_ns(now_ns).encode()
@@ -231,10 +232,14 @@ class _RunFile:
                 self._seal.close()
 
     def _show(self) -> None:
-        # first the superblock that covers what is new, then the new: so there is no moment
-        # at which a kill would leave rows beyond the end that the file tells
-        self._seal.hold(self._file.id.get_filesize())
+        # First the superblock that covers what is new, then the new: so there is no moment at which
+        # a kill would leave rows beyond the end that the file tells. And again, for HDF5 writes a
+        # superblock of its own, as the last thing of a flush, when the file has become longer.
+        allocated_bytes = self._file.id.get_filesize()
+        self._seal.hold(allocated_bytes)
         self._file.flush()
+        self._seal.hold(allocated_bytes)
+        self._changed = False
 
     def _take_frame(self, record: FrameRecord) -> None:
         if record.row != self._frames.rows:
