@@ -432,7 +432,7 @@ def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path, after):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert soft == hard == resource.RLIM_INFINITY
     path = tmp_path / "r.h5"
-    done = run_program(FULL_DISK, str(path), str(17 * 2**20), after)
+    done = run_program(FULL_DISK, str(path), str(26 * 2**20), after)
     assert done.returncode == 0, done.stderr
     told = len(done.stdout.split())
     assert told > 50
