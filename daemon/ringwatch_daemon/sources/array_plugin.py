@@ -231,10 +231,20 @@ class ArrayPlugin:
             self._tell_of_failed_get()
             return
         pixels = np.atleast_1d(np.asarray(told.value))
-        if pixels.size == 0 or not is_set(told.stamp_ns):
+        if pixels.size == 0:
             self._handover.passed_empty()
+        elif not is_set(told.stamp_ns):
+            self._tell_of_missing_stamp()
         elif told.stamp_ns != self._last_stamp_ns:
             self._pair(_Held(pixels, told.stamp_ns, self._clock.monotonic_s()))
+
+    def _tell_of_missing_stamp(self) -> None:
+        newest = self._ids.newest
+        if newest is None or newest.value == 0:  # the record as it is before the first frame
+            self._handover.passed_empty()
+            return
+        text = "its array has no time stamp, so that it cannot be paired with its unique id"
+        self._handover.refuse(newest.value, self._clock.utc_ns(), Reason.NO_TIMESTAMP, text)
 
     def _pair(self, held: _Held) -> None:
         pair = pair_by_bracket(self._ids, array_stamp_ns=held.stamp_ns)

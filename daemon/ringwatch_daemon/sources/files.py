@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Event as StopRequest
 
-from ringwatch_daemon.core.clock import Clock
+from ringwatch_daemon.core.clock import NS_PER_S, Clock
 from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.core.ports import FrameIntake
 from ringwatch_daemon.core.records import Reason
@@ -17,6 +17,7 @@ from ringwatch_daemon.sources.metadata import (
     details_from_metadata,
     first_present,
     lower_keys,
+    seconds_from_scalar,
 )
 from ringwatch_daemon.sources.times import Scalar, StampMarks, mid_exposure_ns, stamp_from_header, zone_from_name
 from ringwatch_pipelines.frames import Frame
@@ -32,9 +33,9 @@ TIME_KEYS = (
     "Date",
     "time",
     "CREATED",
-    "NDArrayTimeStamp",
-    "start_time",
 )
+STACK_START_KEYS = ("start_time", "data_collection_date")
+"""Keys of the time at which the first frame of a stack began."""
 UNIQUE_ID_KEYS = ("uniqueId", "NDUniqueId", "NDArrayUniqueId", "unique_id")
 
 
@@ -52,7 +53,7 @@ class FileSourceConfig:
     names
         Where exposure, monitor and conditions stand in the headers.
     time_keys
-        Header keys that may hold the acquisition time, after EPICS's own seconds and nanoseconds.
+        Header keys that may hold the acquisition time; areaDetector's own come first.
     unique_id_keys
         Header keys that may hold the frame's number. Where none does, frames are counted from 1.
     time_zone
@@ -65,8 +66,9 @@ class FileSourceConfig:
 
     Notes
     -----
-    Without a usable time in the header, the frame takes the modification time of its file, and a
-    warning says so: a copied file has the time of the copy.
+    A stack that tells only when it began has its frames counted on from there by ``frame_time`` or the exposure,
+    and a warning says so. Without any usable time in the header, the frame takes the modification time of its
+    file, and a warning says so: a copied file has the time of the copy.
     """
 
     paths: tuple[str, ...]
@@ -163,7 +165,7 @@ class FileSource:
         intake.frame(
             Frame(
                 unique_id=self._next_id(header),
-                timestamp_ns=self._timestamp_ns(header, file, details, intake),
+                timestamp_ns=self._timestamp_ns(found.index, header, file, details, intake),
                 received_ns=self._clock.utc_ns(),
                 exposure_s=details.exposure_s,
                 image=found.image,
@@ -185,15 +187,34 @@ class FileSource:
             self._last_id += 1
         return self._last_id
 
-    def _timestamp_ns(self, header: dict[str, Scalar], file: str, details: FrameDetails, intake: FrameIntake) -> int:
+    def _timestamp_ns(
+        self, index: int, header: dict[str, Scalar], file: str, details: FrameDetails, intake: FrameIntake
+    ) -> int:
+        marks, exposure_s = self._config.timestamp_marks, details.exposure_s
         stamp = stamp_from_header(header, keys=self._config.time_keys, zone=self._zone)
-        stamp_ns = stamp.utc_ns
-        if stamp_ns is None:
-            why = stamp.problem or "holds no acquisition time"
-            text = f"the modification time of the file stands for the acquisition time, since the header {why}: {file}"
-            self._warn_once("FILE_TIME", text, intake)
-            stamp_ns = self._modified_ns(file)
-        return mid_exposure_ns(stamp_ns=stamp_ns, exposure_s=details.exposure_s, marks=self._config.timestamp_marks)
+        if stamp.utc_ns is not None:
+            return mid_exposure_ns(stamp_ns=stamp.utc_ns, exposure_s=exposure_s, marks=marks)
+        start = stamp_from_header(header, keys=STACK_START_KEYS, zone=self._zone)
+        if start.utc_ns is not None:
+            started_ns = start.utc_ns + self._ns_into_stack(index, header, exposure_s, file, intake)
+            return mid_exposure_ns(stamp_ns=started_ns, exposure_s=exposure_s, marks=StampMarks.START)
+        why = stamp.problem or start.problem or "holds no acquisition time"
+        text = f"the modification time of the file stands for the acquisition time, since the header {why}: {file}"
+        self._warn_once("FILE_TIME", text, intake)
+        return mid_exposure_ns(stamp_ns=self._modified_ns(file), exposure_s=exposure_s, marks=marks)
+
+    def _ns_into_stack(
+        self, index: int, header: dict[str, Scalar], exposure_s: float, file: str, intake: FrameIntake
+    ) -> int:
+        """From the start of a stack to the start of one of its frames."""
+        if index == 0:
+            return 0
+        frame_s = seconds_from_scalar(first_present(header, ("frame_time",)))
+        step_s = frame_s if frame_s > 0 else exposure_s
+        known = step_s > 0
+        how = f"counted on from its start by {step_s:g} s a frame" if known else "that of its start for every frame"
+        self._warn_once("FILE_TIME", f"the time of a frame in the stack is {how}: {file}", intake)
+        return round(index * step_s * NS_PER_S) if known else 0
 
     def _modified_ns(self, file: str) -> int:
         try:

@@ -48,6 +48,11 @@ class History(Generic[T]):
         """Whether nothing was posted yet."""
         return not self._events
 
+    @property
+    def newest(self) -> Stamped[T] | None:
+        """What was posted last."""
+        return self._events[-1] if self._events else None
+
     def at(self, stamp_ns: int) -> Stamped[T] | None:
         """The value that the record had at a time, None where that is not known."""
         return next((event for event in reversed(tuple(self._events)) if event.stamp_ns <= stamp_ns), None)

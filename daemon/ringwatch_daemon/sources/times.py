@@ -77,7 +77,7 @@ def zone_from_name(name: str) -> tzinfo | None:
 
 
 def stamp_from_header(header: Mapping[str, Scalar], *, keys: tuple[str, ...], zone: tzinfo | None) -> Stamp:
-    """The acquisition time: EPICS seconds and nanoseconds if present, otherwise the first of `keys` that is a time.
+    """The acquisition time: that of areaDetector if present, otherwise the first of `keys` that is a time.
 
     Parameters
     ----------
@@ -102,11 +102,18 @@ def stamp_from_header(header: Mapping[str, Scalar], *, keys: tuple[str, ...], zo
 
 
 def _epics_stamp(header: Mapping[str, Scalar]) -> int | None:
+    """AreaDetector's ``epicsTS``, else its driver's ``timeStamp``; both count from 1990."""
     for seconds_key, nanoseconds_key in (("epicstssec", "epicstsnsec"), ("ndarrayepicstssec", "ndarrayepicstsnsec")):
         seconds, nanoseconds = header.get(seconds_key), header.get(nanoseconds_key, 0)
         if isinstance(seconds, int | float) and isinstance(nanoseconds, int | float):
             stamp_ns = (int(seconds) + EPICS_EPOCH_S) * NS_PER_S + int(nanoseconds)
             if is_set(stamp_ns):
+                return stamp_ns
+    for key in ("ndtimestamp", "ndarraytimestamp"):
+        value = header.get(key)
+        if isinstance(value, int | float) and math.isfinite(value):
+            stamp_ns = _ns_from_float(value, NS_PER_S) + EPICS_EPOCH_S * NS_PER_S
+            if value > 0 and is_set(stamp_ns):
                 return stamp_ns
     return None
 

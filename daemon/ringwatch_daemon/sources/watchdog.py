@@ -36,6 +36,7 @@ class FrameWatchdog:
         self._waiting_since_s: float | None = None
         self._exposure_s = 0.0
         self._stalled = False
+        self._cause = ""
 
     def frame_came(self, *, exposure_s: float) -> None:
         """A frame was seen, whether or not it could be taken."""
@@ -57,8 +58,11 @@ class FrameWatchdog:
         acquiring
             What the detector says of itself, None where it does not.
         cause
-            What is known to keep frames away.
+            What is known to keep frames away; told at once, stall or not.
         """
+        if cause and cause != self._cause:
+            self._intake.warning(kind="NO_FRAMES", text=cause)
+        self._cause = cause
         now_s = self._clock.monotonic_s()
         with self._lock:
             overdue_s = self._overdue_s(now_s, acquiring if connected else False)

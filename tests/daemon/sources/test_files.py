@@ -143,6 +143,27 @@ def test_an_area_detector_stack_keeps_ids_and_times_of_each_frame(tmp_path: Path
     assert intake.warnings == []
 
 
+def test_a_stack_that_tells_only_its_start_has_its_frames_counted_on(tmp_path: Path):
+    path = tmp_path / "stack.nxs"
+    with h5py.File(path, "w") as file:
+        file["entry/data/data"] = np.stack([IMAGE, IMAGE, IMAGE])
+        file["entry/start_time"] = "2024-05-01T10:00:00Z"
+        file["entry/instrument/detector/count_time"] = 2.0
+        file["entry/instrument/detector/frame_time"] = 5.0
+    intake = frames_from(path)
+    first_ns = 1714557600 * 1_000_000_000
+    assert [frame.timestamp_ns - first_ns for frame in intake.frames] == [10**9, 6 * 10**9, 11 * 10**9]
+    assert "by 5 s a frame" in intake.warnings[0][1]
+
+
+def test_the_driver_time_of_area_detector_counts_from_1990(tmp_path: Path):
+    path = tmp_path / "stack.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data/data"] = IMAGE[np.newaxis]
+        file["entry/instrument/NDAttributes/NDArrayTimeStamp"] = np.array([847888003.5])
+    assert frames_from(path).frames[0].timestamp_ns == (847888003 + EPICS_EPOCH_S) * 1_000_000_000 + 500_000_000
+
+
 def test_the_default_signal_of_nexus_is_taken(tmp_path: Path):
     path = tmp_path / "stack.nxs"
     with h5py.File(path, "w") as file:

@@ -206,6 +206,7 @@ def test_a_stall_is_told_with_its_cause_and_its_end(server: PvaServer):
         intake.wait_for(lambda: intake.warned_of("STALL_OVER"))
     texts = [text for kind, text in intake.warnings if kind == "STALL"]
     assert PV in texts[0]
+    assert intake.warned_of("NO_FRAMES")
     assert "TEST:EnableCallbacks_RBV is off" in texts[0]
 
 
