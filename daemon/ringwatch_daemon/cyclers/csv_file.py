@@ -141,5 +141,5 @@ def _told(path: Path, bad: tuple[BadLine, ...]) -> str:
     first = bad[0]
     others = ", ".join(str(line.number) for line in bad[1:_NAMED_LINES])
     more = f" and {len(bad) - _NAMED_LINES} more" if len(bad) > _NAMED_LINES else ""
-    rest = f"; also skipped: line {others}{more}" if others else ""
+    rest = f"; also skipped: line{'s' if len(bad) > 2 else ''} {others}{more}" if others else ""
     return f"{path} line {first.number}: {first.why}; the line is skipped{rest}"

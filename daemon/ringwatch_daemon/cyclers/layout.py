@@ -89,6 +89,10 @@ class TableLayout:
     def __post_init__(self) -> None:
         if self.separator is not None and self.separator == self.decimal:
             raise CyclerError(f"separator and decimal mark of a table must differ, both are {self.decimal!r}")
+        if self.separator is not None and len(self.separator) != 1:
+            raise CyclerError(f"expected one character as the separator of a table, got {self.separator!r}")
+        if self.header_line < 1:
+            raise CyclerError(f"lines of a table are counted from 1, got {self.header_line} as its header's")
         if self.voltage is None and self.current is None:
             raise CyclerError("a cycler's table needs a voltage or a current column, neither is declared")
 

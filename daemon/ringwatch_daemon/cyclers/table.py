@@ -67,6 +67,9 @@ class Table:
         self._clock_offset_ns = clock_offset_ns
         self._separator = layout.separator or separator_from_header(header, layout.names)
         found = [_normal(name) for name in fields_from_line(header, self._separator)]
+        if not found[-1]:
+            # A separator at the end of the header, which the rows may or may not repeat.
+            found.pop()
         self._width = len(found)
         self._index = {name: _only_index(found, name) for name in layout.names}
         self._decimal: DecimalMark | None = layout.decimal
@@ -194,7 +197,11 @@ def fields_from_line(line: str, separator: str) -> list[str]:
     """Cut a line at the separators that do not stand in quotes."""
     if '"' not in line:
         return line.split(separator)
-    return next(csv.reader([line], delimiter=separator), [])
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        # Not a row of any table; as one field it is told as a line of the wrong width.
+        return [line]
 
 
 def _factors(layout: TableLayout) -> dict[Quantity, float]:

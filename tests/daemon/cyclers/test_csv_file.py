@@ -370,3 +370,16 @@ def test_a_replaced_file_is_seen_by_what_it_holds_even_under_the_same_inode(path
     write(path, "time,U,I", "2027-01-01T00:00:00Z,5,1", "2027-01-01T00:00:01Z,6,1", "2027-01-01T00:00:02Z,7,1")
     assert path.stat().st_ino == inode
     assert voltages(cycler) == [5.0, 6.0, 7.0]
+
+
+@pytest.mark.parametrize(("separator", "header_line"), [("", 1), ("::", 1), (",", 0)])
+def test_a_layout_that_cannot_be_is_refused(separator, header_line):
+    with pytest.raises(CyclerError):
+        TableLayout(
+            time=TimeColumn("time"), voltage=ValueColumn("U", "V"), separator=separator, header_line=header_line
+        )
+
+
+def test_a_separator_at_the_end_of_the_header_or_of_the_rows_is_no_column(path, cycler_of):
+    write(path, "time,U,I,", ROWS[0], ROWS[1] + ",")
+    assert voltages(cycler_of(path)) == [0.1, 0.2]
