@@ -209,6 +209,8 @@ class Detector:
     def _finish(self, job: Job, state: str, message: str) -> None:
         for readout in self._spoiler.flush():
             self._hand_out(readout)
+        for outlet in self._outlets:
+            outlet.settle()
         self._taken = 0
         self._post_state(state, message)
         self._own_resets[job] = self._own_resets.get(job, 0) + 1

@@ -65,6 +65,10 @@ class Outlet(Protocol):
         """Hand out a frame if the plugin is enabled."""
         ...
 
+    def settle(self) -> None:
+        """Wait until the last frame is out."""
+        ...
+
 
 def data_type_of(dtype: np.dtype[Any]) -> str:
     """The areaDetector name of a numpy type, as ``UInt16``."""
@@ -101,6 +105,7 @@ class ChannelAccessOutlet:
         self._plugin = prefix + IMAGE_PLUGIN
         self._wire_type = np.dtype(wire_type)
         self._elements = elements
+        self._last: Readout | None = None
 
     def publish(self, readout: Readout) -> None:
         """Post the header, then the array, then the unique id."""
@@ -109,6 +114,12 @@ class ChannelAccessOutlet:
         post_header(self._records, self._plugin, readout)
         self._records.post(self._plugin + "ArrayData", wire_array(readout.data, self._wire_type)[: self._elements])
         post_unique_id(self._records, self._plugin, readout)
+        self._last = readout
+
+    def settle(self) -> None:
+        """Wait until the database has posted the unique id, and so the array before it."""
+        if self._last is not None:
+            self._records.await_posted(self._plugin + "UniqueId_RBV", str(self._last.unique_id))
 
 
 def wire_array(data: NDArray[Any], wire_type: np.dtype[Any]) -> NDArray[Any]:
@@ -138,6 +149,9 @@ class PvaOutlet:
         self.pv.post(ntndarray(readout))
         post_header(self._records, self._plugin, readout)
         post_unique_id(self._records, self._plugin, readout)
+
+    def settle(self) -> None:
+        """A post is out when it returns."""
 
 
 def ntndarray(readout: Readout) -> Value:

@@ -4,6 +4,7 @@ softioc serves them over Channel Access and PVA. One process can hold one set of
 none can be added or taken away after ``iocInit``.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -48,6 +49,15 @@ class Records:
     def post(self, name: str, value: Any) -> None:
         """Write `name` and post it to whoever monitors it."""
         self._by_name[name].set(value)
+
+    def await_posted(self, name: str, text: str, timeout_s: float = 2.0) -> bool:
+        """Wait until the database itself holds `text` in `name`; posts wait their turn in a queue of EPICS."""
+        end_s = time.monotonic() + timeout_s
+        while self._by_name[name].get_field("VAL") != text:
+            if time.monotonic() > end_s:
+                return False
+            time.sleep(0.001)
+        return True
 
     def post_at(self, name: str, value: Any, time_ns: int) -> None:
         """Write a stamped reading with the time that belongs to it, UTC nanoseconds since 1970."""

@@ -1,5 +1,6 @@
 """A simulated detector IOC in a process of its own, on loopback ports found at run time."""
 
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 READY_TIMEOUT_S = 60.0
 
@@ -168,3 +170,21 @@ def running_ioc(*arguments: str, prefix: str = "13PE1:", ports: Ports | None = N
         yield handle
     finally:
         handle.terminate()
+
+
+def run_client(ioc: IocHandle, script: str, *arguments: str, timeout_s: float = 60.0) -> Any:
+    """Run Python text in a process of its own that finds `ioc`; return the JSON that it prints last.
+
+    The script finds the prefix in ``P`` and `arguments` in ``sys.argv[1:]``.
+    """
+    text = f"import json, sys, time\nP = {ioc.prefix!r}\n{script}"
+    done = subprocess.run(
+        [sys.executable, "-c", text, *arguments],
+        env=ioc.environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
