@@ -5,7 +5,7 @@ from pathlib import Path
 
 import h5py
 
-from ringwatch_daemon.sinks.swmr_seal import SwmrSeal, mend
+from ringwatch_daemon.sinks.swmr_seal import SwmrSeal
 
 
 def growing_file(path: Path) -> tuple[h5py.File, h5py.Dataset]:
@@ -21,19 +21,8 @@ def append(file: h5py.File, rows: h5py.Dataset, seal: SwmrSeal) -> None:
     count = len(rows)
     rows.resize(count + 1, 0)
     rows[count] = count
-    allocated_bytes = file.id.get_filesize()
-    seal.hold(allocated_bytes)
-    file.flush()
-    seal.hold(allocated_bytes)
-
-
-def mended(path: Path) -> bool:
-    """Whether the file of a killed writer had to be mended, as it may when the kill came while HDF5 flushed."""
-    try:
-        h5py.File(path).close()
-    except OSError:
-        return mend(path)
-    return False
+    seal.hold(file.id.get_filesize())
+    rows.flush()
 
 
 def main(path: str, reserve_bytes: str) -> None:

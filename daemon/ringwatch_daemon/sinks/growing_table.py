@@ -60,6 +60,7 @@ class GrowingTable:
         self._batch_rows = batch_rows
         self._written = 0
         self._count = 0
+        self._unflushed = True
 
     @property
     def rows(self) -> int:
@@ -115,6 +116,7 @@ class GrowingTable:
             for block in _runs(rows[:stored]):
                 first, last = int(rows[block.start]), int(rows[block.stop - 1])
                 self._datasets[path][first : last + 1] = sorted_values[block]
+                self._unflushed = True
 
     def write(self) -> None:
         """Write the rows that wait. After an error they still wait, and can be tried again."""
@@ -130,6 +132,15 @@ class GrowingTable:
             memory, file = spaces[shape]
             dataset.id.write(memory, file, self._waiting[path][: self._count])
         self._written, self._count = end, 0
+        self._unflushed = True
+
+    def flush(self) -> None:
+        """Let HDF5 write what it holds of these datasets, and nothing else of the file."""
+        if not self._unflushed:
+            return
+        for dataset in self._datasets.values():
+            dataset.id.flush()
+        self._unflushed = False
 
 
 def _dataset(entry: h5py.Group, field: Field) -> h5py.Dataset:

@@ -182,8 +182,10 @@ class _RunFile:
             self._samples = GrowingTable(self._entry, sample_fields(), batch_rows=SAMPLES_WAITING)
             self._events = GrowingTable(self._entry, event_fields(), batch_rows=EVENTS_WAITING)
             add_plots(self._entry, start.columns)
+            self._tables = (self._samples, self._events, self._frames)
             self._ledger = self._entry["ledger"]
             self._end_time = self._entry["end_time"]
+            self._single = (self._end_time, *self._ledger.values())
             self._file.swmr_mode = True
             self._seal = SwmrSeal(path, reserve_bytes=max(RESERVE_BYTES, 4 * self._frames.batch_bytes))
             self._show()
@@ -215,7 +217,7 @@ class _RunFile:
         """Write the rows that wait and show them to readers."""
         if not self._changed:
             return
-        for table in (self._samples, self._events, self._frames):
+        for table in self._tables:
             table.write()
         if not self._stopped:
             self._end_time[()] = iso_from_ns(now_ns).encode()
@@ -233,12 +235,13 @@ class _RunFile:
 
     def _show(self) -> None:
         # First the superblock that covers what is new, then the new: so there is no moment at which
-        # a kill would leave rows beyond the end that the file tells. And again, for HDF5 writes a
-        # superblock of its own, as the last thing of a flush, when the file has become longer.
-        allocated_bytes = self._file.id.get_filesize()
-        self._seal.hold(allocated_bytes)
-        self._file.flush()
-        self._seal.hold(allocated_bytes)
+        # a kill would leave rows beyond the end that the file tells. Dataset by dataset, since a
+        # flush of the file would make HDF5 write its own superblock again.
+        self._seal.hold(self._file.id.get_filesize())
+        for table in self._tables:
+            table.flush()
+        for dataset in self._single:
+            dataset.id.flush()
         self._changed = False
 
     def _take_frame(self, record: FrameRecord) -> None:

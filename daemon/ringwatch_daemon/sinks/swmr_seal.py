@@ -6,9 +6,8 @@ file that the superblock tells is that of the moment when SWMR writing began. So
 not read its superblock again. Hence it can be put right from outside: the flags cleared, and an end
 of file told that lies far enough ahead to cover what the writer adds before we look again.
 
-When the file has become longer (a new chunk), HDF5 writes its own superblock once more, as the last
-thing of the next flush; it is put right as soon as the flush returns. A kill within those some ten
-microseconds leaves a file that is whole but marked open: ``swmr=True`` opens it, and `mend` clears it.
+HDF5 writes its own superblock once more when the whole file is flushed after it has become longer,
+but not when datasets are flushed one by one (``H5Dflush``): so that is how a sealed file is flushed.
 
 The file is really made that long first (a hole, which takes no room on the disk), for a superblock
 that tells of more than there is means a truncated file to HDF5. `SwmrSeal.cut` takes it away again.
@@ -66,8 +65,7 @@ class SwmrSeal:
     def hold(self, allocated_bytes: int) -> None:
         """Make the superblock good for a file of `allocated_bytes` and what is added next.
 
-        Call it before and after each flush. It writes only when HDF5 has, or when the reserve is
-        half used up.
+        Call it before each flush of datasets. It writes only when the reserve is half used up.
 
         Raises
         ------
@@ -103,7 +101,7 @@ class SwmrSeal:
 def mend(path: Path) -> bool:
     """Put the superblock of a file right that nobody writes any more, and say whether that was needed.
 
-    For files of writers that kept no seal, and for a writer that was killed while it sealed.
+    For files of writers that kept no seal, and for one whose seal was interrupted half-way.
 
     Raises
     ------

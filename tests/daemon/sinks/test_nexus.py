@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from fakes import records
-from fakes.growing_file import mended
 from ringwatch_daemon.core.columns import STATE_WIDTH
 from ringwatch_daemon.core.errors import SinkError
 from ringwatch_daemon.core.records import FrameState, LedgerCorrection, Provenance, Reason
@@ -224,7 +223,6 @@ def test_corrections_reach_rows_in_memory_and_in_the_file(tmp_path, flush_betwee
 def test_a_killed_run_opens_plainly_with_every_row_that_was_flushed(tmp_path):
     chance = random.Random(5)
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-    mends = 0
     for attempt in range(5):
         path = tmp_path / f"{attempt}.h5"
         bins, batch = chance.choice([(16, 1), (300, 7), (2048, 3)])
@@ -235,7 +233,6 @@ def test_a_killed_run_opens_plainly_with_every_row_that_was_flushed(tmp_path):
                 told = int(writer.stdout.readline())
             os.kill(writer.pid, signal.SIGKILL)
             told = max([told, *(int(line) for line in writer.stdout if line.endswith("\n"))])
-        mends += mended(path)
         with h5py.File(path) as file:
             entry = file["entry"]
             for path_, dataset in datasets(entry).items():
@@ -248,7 +245,6 @@ def test_a_killed_run_opens_plainly_with_every_row_that_was_flushed(tmp_path):
             assert len(entry["events/frame"]) >= told // batch
         with h5py.File(path, "r+") as file:
             assert file["entry/frames/state"][told - 1] == b"PROCESSED"
-    assert mends < 2
 
 
 READER = """
@@ -409,11 +405,11 @@ from ringwatch_daemon.sinks.nexus import NexusFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 sink = NexusFile(path=Path(sys.argv[1]))
-sink.accept(records.run_start(bins=2000))
+sink.accept(records.run_start(bins=20000))
 row = 0
 try:
     while True:
-        sink.accept(records.frame_record(row, bins=2000)); row += 1
+        sink.accept(records.frame_record(row, bins=20000)); row += 1
         sink.flush()
         print(row, flush=True)
 except SinkError as error:
@@ -432,10 +428,10 @@ def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path, after):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert soft == hard == resource.RLIM_INFINITY
     path = tmp_path / "r.h5"
-    done = run_program(FULL_DISK, str(path), str(26 * 2**20), after)
+    done = run_program(FULL_DISK, str(path), str(48 * 2**20), after)
     assert done.returncode == 0, done.stderr
     told = len(done.stdout.split())
-    assert told > 50
+    assert told > 20
     assert "cannot be written" in done.stderr.splitlines()[0]
     with h5py.File(path) as file:
         rows = len(file["entry/frames/unique_id"])
