@@ -209,7 +209,7 @@ class PhaseSettings(Section):
     ratio: tuple[ReflectionLabel, ReflectionLabel] | None = None
     reported_lines: tuple[ReflectionLabel, ...] = Field((), description="intensities with a dataset of their own")
     lattice_prior_relative: Positive | None = Field(None, description="one sigma of a prior on the lattice")
-    size_nm: Positive = Field(100.0, description="first guess of the crystallite size")
+    size_nm: Positive = Field(60.0, description="first guess of the crystallite size")
     strain: NotNegative = Field(5e-4, description="first guess of the microstrain")
     texture: tuple[ReflectionLabel, ...] = Field((), description="lines whose azimuthal texture is followed")
 
