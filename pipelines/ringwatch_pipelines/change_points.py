@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from ringwatch_pipelines.errors import RingwatchError
+from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
 
 LEAST_SCALE = 0.8
@@ -67,7 +68,7 @@ class Onset:
 
 
 def _no_history() -> FloatArray:
-    return np.empty((0, 3))
+    return read_only(np.empty((0, 3)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +115,7 @@ def onset_step(state: OnsetState, *, value: float, sigma: float, time_h: float) 
     """
     if state.fired or not (np.isfinite([value, sigma, time_h]).all() and sigma > 0):
         return state, None
-    history = _bounded(np.concatenate([state.history, [[time_h, value, sigma]]]))
+    history = read_only(_bounded(np.concatenate([state.history, [[time_h, value, sigma]]])))
     state = replace(state, frames=state.frames + 1, history=history)
     if state.frames < state.rule.burn_in:
         return state, None

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from ringwatch_pipelines.errors import PatternError
+from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.operators import SectorPattern
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.results import Estimate, TextureTrack
@@ -96,7 +97,7 @@ def areas_from_sectors(*, sectors: SectorPattern, profile: FloatArray, others: F
     coefficients = weights * (first @ design)
     area = np.where(covered, np.sum(coefficients * intensity, axis=1), np.nan)
     sigma = np.where(covered, np.sqrt(np.sum(coefficients**2 * variance, axis=1)), np.nan)
-    return SectorAreas(azimuth_deg=sectors.azimuth_deg, area=area, sigma=sigma)
+    return SectorAreas(azimuth_deg=sectors.azimuth_deg, area=read_only(area), sigma=read_only(sigma))
 
 
 def texture_from_areas(*, label: str, areas: SectorAreas) -> TextureTrack:

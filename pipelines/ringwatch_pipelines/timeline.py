@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_pipelines.cycling import CellState, Coupling, CyclerSamples
+from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
 
 IntArray = NDArray[np.int64]
@@ -70,7 +71,7 @@ class Timeline:
     @property
     def timestamp_ns(self) -> IntArray:
         """(samples,) strictly ascending."""
-        return self._stamps[: self._size]
+        return read_only(self._stamps[: self._size])
 
     @property
     def half_cycle(self) -> IntArray:
@@ -92,7 +93,8 @@ class Timeline:
         self._derive(start)
         at = np.searchsorted(self.timestamp_ns, samples.timestamp_ns)
         told = np.isfinite(samples.charge_C)
-        return replace(samples, charge_C=np.where(told, samples.charge_C, self._rows["charge_C"][at]))
+        charge_C = np.where(told, samples.charge_C, self._rows["charge_C"][at])
+        return replace(samples, charge_C=read_only(charge_C))
 
     def span_around(self, *, first_ns: int, last_ns: int) -> tuple[int, int]:
         """From the sample before `first_ns` to the sample after `last_ns`, as far as there are any."""

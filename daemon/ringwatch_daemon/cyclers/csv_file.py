@@ -11,6 +11,7 @@ from ringwatch_daemon.cyclers.growing_file import GrowingFile, Lines
 from ringwatch_daemon.cyclers.layout import TableLayout
 from ringwatch_daemon.cyclers.table import BadLine, Table
 from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.frames import read_only
 
 _NAMED_LINES = 3
 
@@ -126,7 +127,7 @@ class CsvCycler:
 
 
 def _chosen(samples: CyclerSamples, which: NDArray[np.bool_]) -> CyclerSamples:
-    return CyclerSamples(**{field.name: getattr(samples, field.name)[which] for field in fields(samples)})
+    return CyclerSamples(**{field.name: read_only(getattr(samples, field.name)[which]) for field in fields(samples)})
 
 
 def _text(line: bytes, *, is_first: bool = False) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 import numpy as np
 
 from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.frames import read_only
 
 NAN = float("nan")
 
@@ -83,15 +84,15 @@ class HeldSeries:
         if not rows:
             return None
         stamps = np.array([row.cycler_timestamp_ns for row in rows], dtype=np.int64)
-        untold = np.full(len(rows), -1, dtype=np.int64)
+        untold = read_only(np.full(len(rows), -1, dtype=np.int64))
         return CyclerSamples(
-            timestamp_ns=stamps + self._clock_offset_ns,
-            cycler_timestamp_ns=stamps,
-            voltage_V=np.array([row.voltage_V for row in rows]),
-            current_A=np.array([row.current_A for row in rows]),
+            timestamp_ns=read_only(stamps + self._clock_offset_ns),
+            cycler_timestamp_ns=read_only(stamps),
+            voltage_V=read_only(np.array([row.voltage_V for row in rows])),
+            current_A=read_only(np.array([row.current_A for row in rows])),
             cycle=untold,
             step=untold,
-            charge_C=np.full(len(rows), np.nan),
+            charge_C=read_only(np.full(len(rows), np.nan)),
         )
 
     @property

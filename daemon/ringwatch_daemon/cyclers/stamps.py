@@ -1,7 +1,8 @@
 """The cycler's own time as UTC nanoseconds.
 
 A naive stamp needs a declared zone: taken as local by one program and as UTC by another,
-it is off by hours. In the hour that a clock repeats in autumn, time must not go back.
+it is off by hours. In the hour that a clock repeats in autumn, time must not go back; a file that begins
+in that hour is taken to begin in its first pass.
 """
 
 import re

@@ -13,6 +13,7 @@ from ringwatch_daemon.cyclers.layout import Quantity, TableLayout, ValueColumn, 
 from ringwatch_daemon.cyclers.stamps import StampReader, stamp_reader
 from ringwatch_daemon.cyclers.table_numbers import DecimalMark, decimal_from_fields, numbers_from_fields
 from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
 
 _SEPARATORS = ("\t", ";", ",", "|")
@@ -93,13 +94,13 @@ class Table:
         cycle, step = block.counts(self._layout.cycle), block.counts(self._layout.step)
         good = block.good
         samples = CyclerSamples(
-            timestamp_ns=(stamps + self._clock_offset_ns)[good],
-            cycler_timestamp_ns=stamps[good],
-            voltage_V=voltage_V[good],
-            current_A=current_A[good],
-            cycle=cycle[good],
-            step=step[good],
-            charge_C=charge_C[good],
+            timestamp_ns=read_only((stamps + self._clock_offset_ns)[good]),
+            cycler_timestamp_ns=read_only(stamps[good]),
+            voltage_V=read_only(voltage_V[good]),
+            current_A=read_only(current_A[good]),
+            cycle=read_only(cycle[good]),
+            step=read_only(step[good]),
+            charge_C=read_only(charge_C[good]),
         )
         return TableRows(samples, tuple(sorted(bad, key=lambda line: line.number)))
 
