@@ -100,7 +100,7 @@ def test_rings_stand_at_the_radius_that_braggs_law_gives(small):
 
 def test_the_area_on_the_azimuthal_mean_is_the_truth_with_texture_and_spots_and_without():
     scenario = scenario_named("lagp-demo", seed=3)
-    detector = FlatDetector((700, 700), 400e-6, 1.6, 0.14, 0.14)
+    detector = FlatDetector((1400, 1400), 200e-6, 1.6, 0.14, 0.14)
     frames = SyntheticFrames(replace(scenario, detector=detector, response=CLEAN), 0)
     index = len(frames) - 1
     truth = frames.truth(index).cell
