@@ -65,7 +65,7 @@ class ChannelAccessSourceConfig:
     timestamp_marks: StampMarks = StampMarks.END
     max_image_bytes: int = 512 * 1024 * 1024
     stall_s: float = 10.0
-    get_timeout_s: float = 10.0
+    get_timeout_s: float = 5.0
 
 
 class Channel(Protocol):
@@ -193,7 +193,10 @@ class ArrayPlugin:
     def _tell_connection(self, now_s: float) -> None:
         found = self._array.connected and self._id.connected
         connected = found and not self._missing_header()
-        self._found_since_s = (self._found_since_s or now_s) if found and not connected else None
+        if not found or connected:
+            self._found_since_s = None
+        elif self._found_since_s is None:
+            self._found_since_s = now_s
         self._tell_of_missing_header(now_s)
         if connected == self._connected:
             return
@@ -316,15 +319,22 @@ class ArrayPlugin:
         return None if event is None else event.value
 
     def _tell_of_failed_get(self) -> None:
-        if not self._array.connected or self._warned_of_get:
-            return
-        self._warned_of_get = True
+        newest = self._ids.newest
+        if not self._array.connected or newest is None:
+            return  # the next connection brings the frame, or shows its id to be missing
+        waited_s = self._config.get_timeout_s
+        text = f"its array could not be fetched within {waited_s:g} s"
+        self._handover.refuse(newest.value, self._clock.utc_ns(), Reason.MISPAIRED, text)
+        if not self._warned_of_get:
+            self._warned_of_get = True
+            self._intake.warning(kind="ARRAY_NOT_FETCHED", text=self._why_not_fetched())
+
+    def _why_not_fetched(self) -> str:
         limit = os.environ.get("EPICS_CA_MAX_ARRAY_BYTES", "not set")
-        text = (
-            f"{self._config.plugin}ArrayData could not be fetched: EPICS_CA_MAX_ARRAY_BYTES is {limit} here and must be"
-            " at least twice the image in bytes, here and in the IOC"
+        return (
+            f"{self._config.plugin}ArrayData could not be fetched: the IOC hangs, or EPICS_CA_MAX_ARRAY_BYTES"
+            f" ({limit} here) is less than twice the image in bytes, here or in the IOC"
         )
-        self._intake.warning(kind="ARRAY_NOT_FETCHED", text=text)
 
 
 def _note_header(history: History[Any], event: Stamped[Any] | None) -> None:

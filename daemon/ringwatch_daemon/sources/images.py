@@ -192,4 +192,5 @@ def _directories_of_whole_tiff(file: Path) -> tuple[TiffDirectory, ...]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    said = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {said}" if said else f"bytes that are none ({type(error).__name__})"

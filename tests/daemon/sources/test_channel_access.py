@@ -38,14 +38,13 @@ def test_a_slow_client_loses_frames_but_never_mispairs_one():
     assert stamps == sorted(set(stamps))
 
 
-@pytest.mark.parametrize(("dtype", "expected"), [("uint8", "uint8"), ("int32", "int32"), ("float32", "float32")])
-def test_the_type_of_the_detector_is_restored(dtype: str, expected: str):
+def test_the_type_of_the_detector_is_restored():
     with (
-        running_ioc("--rate", "20", "--count", "2", "--start-paused", "--dtype", dtype) as ioc,
+        running_ioc("--rate", "20", "--count", "2", "--start-paused", "--dtype", "float32") as ioc,
         listening(PREFIX, ioc.environment, *CONTINUOUS) as listener,
     ):
         listener.wait_for(lambda: 2 in listener.ids)
-    assert {frame["dtype"] for frame in listener.of("frame")} == {expected}
+    assert {frame["dtype"] for frame in listener.of("frame")} == {"float32"}
 
 
 def test_a_truncated_frame_is_refused_and_the_next_is_taken():
