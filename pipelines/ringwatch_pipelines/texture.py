@@ -9,8 +9,9 @@ back. The estimate is then an M-estimate with ``psi(u) = u + lambda`` below `k` 
 whose variance is ``1 / h`` times that of least squares with ``h = cdf(k) - (k + lambda) pdf(k)``; the variance
 of total minus smooth is ``1 / h - 1`` times it (Huber & Ronchetti 2009, Robust Statistics, section 3.2).
 
-Where the sectors scatter much more than they count for, as with few grains, the width of that
-scatter is itself uncertain and the errors are too small by up to a factor of 1.6.
+Spots fainter than the noise of a sector count as smooth: 40 grains of unlike size that hold a tenth of the
+line, at 3 % noise a sector, leave 1 % of it there. Where the sectors scatter much more than counting explains,
+as with few grains, the width of that scatter is itself uncertain and the errors are too small by up to a factor of 1.6.
 """
 
 from dataclasses import dataclass
