@@ -75,6 +75,7 @@ class Analyser:
         )
         self._rings_checked = recipe.ring_check is None
         self._told_offset = False
+        self._told_dark = -1
 
     @property
     def axis(self) -> RadialAxis:
@@ -145,7 +146,7 @@ class Analyser:
             tracked=self._track(frame, integrated, dark, timestamp_ns),
             dark_index=dark_index,
             saturated_pixels=integrated.saturated_pixels,
-            notices=self._notices(frame, dark),
+            notices=self._notices(frame, dark, dark_index),
         )
 
     def _track(self, frame: Frame, integrated: Integrated, dark: Dark | None, timestamp_ns: int) -> Tracked:
@@ -176,8 +177,12 @@ class Analyser:
         text = f"the monitor of frame {frame.unique_id} reads {frame.monitor:g}: no beam"
         return FrameResult(refusal=Refusal.NO_BEAM, text=text)
 
-    def _notices(self, frame: Frame, dark: Dark | None) -> tuple[Notice, ...]:
+    def _notices(self, frame: Frame, dark: Dark | None, dark_index: int) -> tuple[Notice, ...]:
         notices: list[Notice] = []
+        if dark is not None and dark_index != self._told_dark:
+            self._told_dark = dark_index
+            text = f"dark {dark_index} is taken off: mean of {dark.frames} from {dark.origin}, sha256 {dark.checksum}"
+            notices.append(Notice("DARK", text))
         if frame.offset_subtracted and not self._told_offset:
             self._told_offset = True
             text = "the detector takes its own dark off its frames; no other dark is taken off, counts below it are cut"
