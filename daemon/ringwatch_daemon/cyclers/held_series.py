@@ -71,11 +71,10 @@ class HeldSeries:
         if self._complete:
             self._add(max(reading.cycler_timestamp_ns for reading in self._held.values()))
 
-    def still_holds(self, now_ns: int, *, quiet_ns: int) -> None:
-        """Repeat the held values for `now_ns` on the detector's clock when nothing came for `quiet_ns`."""
-        stamp_ns = now_ns - self._clock_offset_ns
-        if self._complete and stamp_ns - self._latest_ns >= quiet_ns:
-            self._add(stamp_ns)
+    def still_holds(self, elapsed_ns: int) -> None:
+        """Repeat the held values, so much later than the newest row: nothing came since, so they are the values."""
+        if self._complete:
+            self._add(self._latest_ns + elapsed_ns)
 
     def samples(self) -> CyclerSamples | None:
         """The rows since the last call, in the order of time."""

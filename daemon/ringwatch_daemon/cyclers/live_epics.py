@@ -36,7 +36,8 @@ class EpicsCyclerConfig:
     clock_offset_s
         Detector's clock minus the clock of the process variables' stamps.
     quiet_s
-        While both are connected and nothing is posted for so long, the held values are told again.
+        While both are connected and nothing is posted for so long, the held values are told again, at the newest
+        stamp plus the time that passed since it came: data keep to the clock of their stamps.
     """
 
     voltage_pv: str | None
@@ -60,7 +61,7 @@ class EpicsCycler:
     config
         Names and factors.
     clock
-        Wall time for values that hold, monotonic time for making channels anew.
+        Its monotonic time tells how long nothing came, and when to make a channel anew.
     """
 
     def __init__(self, config: EpicsCyclerConfig, *, clock: Clock) -> None:
@@ -69,7 +70,7 @@ class EpicsCycler:
             Quantity.CURRENT: (config.current_pv, config.ampere_per_unit),
         }
         self._clock = clock
-        self._quiet_ns = round(config.quiet_s * 1e9)
+        self._quiet_s = config.quiet_s
         self._events: Channel[Event] = Channel("cycler", _QUEUED_EVENTS)
         self._refused = 0
         self._monitors = [
@@ -82,6 +83,7 @@ class EpicsCycler:
         quantities = frozenset(monitor.quantity for monitor in self._monitors)
         self._series = HeldSeries(quantities, clock_offset_ns=round(config.clock_offset_s * 1e9))
         self._next_attempt_s = clock.monotonic_s() + _RECONNECT_S
+        self._heard_s = clock.monotonic_s()
         for monitor in self._monitors:
             monitor.open()
 
@@ -94,10 +96,11 @@ class EpicsCycler:
             A process variable holds no number, or values came faster than they were taken.
         """
         self._find_lost_channels()
-        for event in self._events.take_all(0.0):
+        events = self._events.take_all(0.0)
+        for event in events:
             self._series.take(event)
         self._complain()
-        self._series.still_holds(self._clock.utc_ns(), quiet_ns=self._quiet_ns)
+        self._repeat_when_quiet(heard=bool(events))
         return self._series.samples()
 
     def close(self) -> None:
@@ -114,6 +117,15 @@ class EpicsCycler:
             if not monitor.connected:
                 monitor.close()
                 monitor.open()
+
+    def _repeat_when_quiet(self, *, heard: bool) -> None:
+        now_s = self._clock.monotonic_s()
+        quiet_s = now_s - self._heard_s
+        if not heard and quiet_s < self._quiet_s:
+            return
+        if not heard:
+            self._series.still_holds(round(quiet_s * 1e9))
+        self._heard_s = now_s
 
     def _complain(self) -> None:
         refused = self._events.level().dropped

@@ -62,10 +62,9 @@ def test_values_that_are_not_posted_again_still_hold():
     held = series()
     held.take(voltage(100, 0.1))
     held.take(current(100, 1e-3))
-    held.still_holds(104 * S, quiet_ns=5 * S)
-    held.still_holds(106 * S, quiet_ns=5 * S)
-    held.still_holds(108 * S, quiet_ns=5 * S)
-    assert rows(held) == [(100, 0.1, 1e-3), (106, 0.1, 1e-3)]
+    held.still_holds(6 * S)
+    held.still_holds(5 * S)
+    assert rows(held) == [(100, 0.1, 1e-3), (106, 0.1, 1e-3), (111, 0.1, 1e-3)]
 
 
 def test_nothing_holds_after_a_loss():
@@ -74,7 +73,14 @@ def test_nothing_holds_after_a_loss():
     held.take(current(100, 1e-3))
     held.take(Lost(Quantity.CURRENT))
     rows(held)
-    held.still_holds(200 * S, quiet_ns=S)
+    held.still_holds(5 * S)
+    assert rows(held) == []
+
+
+def test_nothing_holds_before_anything_was_known():
+    held = series()
+    held.take(voltage(100, 0.1))
+    held.still_holds(5 * S)
     assert rows(held) == []
 
 
@@ -90,7 +96,7 @@ def test_both_clocks_are_kept():
     held = series(offset_s=-7)
     held.take(voltage(100, 0.1))
     held.take(current(100, 1e-3))
-    held.still_holds(203 * S, quiet_ns=S)
+    held.still_holds(110 * S)
     samples = held.samples()
     assert (samples.cycler_timestamp_ns / S).tolist() == [100, 210]
     assert (samples.timestamp_ns / S).tolist() == [93, 203]

@@ -39,8 +39,8 @@ from ringwatch_daemon.core.clock import SystemClock
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.live_epics import EpicsCyclerConfig
 from ringwatch_daemon.cyclers.open_reader import open_reader
-voltage_pv, current_pv = sys.argv[1:]
-config = EpicsCyclerConfig(voltage_pv, current_pv, volt_per_unit=1e-3, ampere_per_unit=1e-3, quiet_s=1e6)
+voltage_pv, current_pv, quiet_s = sys.argv[1:]
+config = EpicsCyclerConfig(voltage_pv, current_pv, volt_per_unit=1e-3, ampere_per_unit=1e-3, quiet_s=float(quiet_s))
 cycler = open_reader(config, clock=SystemClock())
 
 def watch():
@@ -129,7 +129,7 @@ def row_where(client, wanted):
 
 def test_values_are_merged_with_their_own_stamps_and_a_lost_server_leaves_a_gap():
     ports = free_ports()
-    with script(CLIENT, ports.client_environment(), "CYCLER:U", "CYCLER:I") as client:
+    with script(CLIENT, ports.client_environment(), "CYCLER:U", "CYCLER:I", "1e6") as client:
         with ioc(ports) as server:
             row_where(client, lambda row: row[1:] == [0.1, 1e-3])
             server.say("U 107.0 0")
@@ -152,5 +152,13 @@ def test_values_are_merged_with_their_own_stamps_and_a_lost_server_leaves_a_gap(
 
 def test_a_pv_that_holds_no_number_is_named():
     ports = free_ports()
-    with ioc(ports), script(CLIENT, ports.client_environment(), "CYCLER:U", "CYCLER:NAME") as client:
+    with ioc(ports), script(CLIENT, ports.client_environment(), "CYCLER:U", "CYCLER:NAME", "1e6") as client:
         client.wait_for(lambda line: "expected a number from PV CYCLER:NAME, got str 'Landt'" in line)
+
+
+def test_values_that_are_not_posted_again_are_told_again_on_their_own_clock():
+    ports = free_ports()
+    with ioc(ports), script(CLIENT, ports.client_environment(), "CYCLER:U", "CYCLER:I", "0.3") as client:
+        first, second, third = (row_where(client, lambda row: row[1:] == [0.1, 1e-3]) for _ in range(3))
+        assert second[0] - first[0] > 0.29
+        assert third[0] - second[0] > 0.29
