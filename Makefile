@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 FRAMES ?= 240
 SPEED ?=
 
-.PHONY: help setup demo check test accuracy bench chaos systemd-test clean
+.PHONY: help setup demo check test bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"

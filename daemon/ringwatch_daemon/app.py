@@ -27,6 +27,7 @@ from ringwatch_daemon.sinks.nexus import NexusFile
 from ringwatch_daemon.sinks.zmq_publisher import CurveKeys, ZmqPublisher
 from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, perkin_elmer_pvs
 from ringwatch_daemon.sources.channel_access import ChannelAccessSource, ChannelAccessSourceConfig
+from ringwatch_daemon.sources.files import FileSource, FileSourceConfig
 from ringwatch_daemon.sources.pva import PvaSource, PvaSourceConfig
 from ringwatch_daemon.sources.times import StampMarks
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
@@ -95,7 +96,7 @@ def serve(config: Path, *, output: Path | None, stop: StopRequest) -> None:
         settings=settings,
         configuration=config.read_text(encoding="utf-8"),
         source=live_source(settings),
-        overflow=Overflow.DROP_NEWEST,
+        overflow=Overflow.WAIT if settings.detector.protocol == "files" else Overflow.DROP_NEWEST,
         output=output,
         publish=settings.stream.enabled,
         tell=lambda connected, text: service.status(f"{'connected' if connected else 'not connected'}: {text}"),
@@ -173,9 +174,23 @@ def build_run(plan: RunPlan) -> Run:
     )
 
 
+def file_source(settings: Settings, paths: tuple[str, ...], *, follow: bool = False) -> FileSource:
+    """Recorded frames; with `follow` also those that are still to come."""
+    config = FileSourceConfig(
+        paths=paths,
+        follow=follow,
+        names=metadata_names(settings),
+        time_zone=settings.files.time_zone,
+        timestamp_marks=StampMarks(settings.files.timestamp_marks),
+    )
+    return FileSource(config, SystemClock())
+
+
 def live_source(settings: Settings) -> FrameSource:
     """The detector, over the protocol of the configuration."""
     detector, clock = settings.detector, SystemClock()
+    if detector.protocol == "files":
+        return file_source(settings, tuple(map(str, settings.files.paths)), follow=True)
     marks = StampMarks(detector.timestamp_marks)
     if detector.protocol == "pva":
         pva = PvaSourceConfig(

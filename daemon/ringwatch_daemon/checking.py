@@ -32,11 +32,15 @@ def check(config: Path, *, console: Console) -> None:
 
 def _what_comes(settings: Settings) -> list[tuple[str, str]]:
     detector = settings.detector
-    image = detector.pva_image if detector.protocol == "pva" else f"{detector.ca_image}ArrayData"
+    frames = {
+        "pva": f"{detector.prefix}{detector.pva_image} over PVA",
+        "ca": f"{detector.prefix}{detector.ca_image}ArrayData over Channel Access",
+        "files": ", ".join(map(str, settings.files.paths)),
+    }
     cycler = settings.cycler
     told_by = {"none": "none", "csv": str(cycler.file), "epics": f"{cycler.voltage_pv}, {cycler.current_pv}"}
     return [
-        ("frames", f"{detector.prefix}{image} over {detector.protocol.upper()}"),
+        ("frames", frames[detector.protocol]),
         ("cycler", told_by[cycler.kind]),
     ]
 

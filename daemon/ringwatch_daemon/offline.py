@@ -10,17 +10,13 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ringwatch_daemon.app import RunPlan, carry_out, live_source
-from ringwatch_daemon.core.clock import SystemClock
+from ringwatch_daemon.app import RunPlan, carry_out, file_source, live_source
 from ringwatch_daemon.core.errors import DetectorError, InputFileError
 from ringwatch_daemon.core.intake import Overflow
 from ringwatch_daemon.core.records import FrameRecord, Record, RunStop
 from ringwatch_daemon.local_beamline import SimulatedBeamline, free_ports
-from ringwatch_daemon.recipes import metadata_names
 from ringwatch_daemon.settings import load_settings
-from ringwatch_daemon.sources.files import FileSource, FileSourceConfig
 from ringwatch_daemon.sources.pva import put
-from ringwatch_daemon.sources.times import StampMarks
 
 LAST_FRAME_WAIT_S = 20.0
 
@@ -34,17 +30,11 @@ def reprocess(config: Path, frames: list[str], output: Path, *, stop: StopReques
         The configuration or the frames cannot be used, or nothing was processed.
     """
     settings = load_settings(config)
-    files = FileSourceConfig(
-        paths=tuple(frames),
-        names=metadata_names(settings),
-        time_zone=settings.files.time_zone,
-        timestamp_marks=StampMarks(settings.files.timestamp_marks),
-    )
     with _Progress(console, "reprocessing") as progress:
         plan = RunPlan(
             settings=settings,
             configuration=config.read_text(encoding="utf-8"),
-            source=FileSource(files, SystemClock()),
+            source=file_source(settings, tuple(frames)),
             overflow=Overflow.WAIT,
             output=output,
             overwrite=True,

@@ -69,7 +69,7 @@ class AttributeSettings(Section):
 class DetectorSettings(Section):
     """The detector and how its frames come."""
 
-    protocol: Literal["pva", "ca"] = "pva"
+    protocol: Literal["pva", "ca", "files"] = Field("pva", description="files: new files of files.paths are taken")
     prefix: str = "13PE1:"
     pva_image: str = Field("Pva1:Image", description="PV of the NTNDArray, below the prefix")
     ca_image: str = Field("image1:", description="prefix of the NDPluginStdArrays, below the prefix")
@@ -90,8 +90,9 @@ class DetectorSettings(Section):
 
 
 class FilesSettings(Section):
-    """What recorded frames do not tell themselves."""
+    """Frames in files, and what they do not tell themselves."""
 
+    paths: tuple[Path, ...] = Field((), description="for the protocol files: folders or patterns that grow")
     time_zone: str = Field("", description="IANA zone of header times that carry none")
     timestamp_marks: Literal["start", "middle", "end"] = Field("end", description="what a header's time marks")
 
@@ -309,6 +310,8 @@ class Settings(Section):
         names = [phase.name for phase in self.phases]
         if len(set(names)) != len(names):
             raise ValueError(f"two phases share a name: {', '.join(names)}")
+        if self.detector.protocol == "files" and not self.files.paths:
+            raise ValueError("detector.protocol is files, but files.paths names none")
         if self.geometry.ring_test is not None and self.geometry.ring_test not in names:
             raise ValueError(f"geometry.ring_test names {self.geometry.ring_test}, which is not among the phases")
         return self
