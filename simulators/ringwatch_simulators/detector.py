@@ -16,11 +16,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch_simulators.database import CAMERA, DATA_TYPES, DETECTOR_STATES, GAINS, IMAGE_MODES, TRIGGER_MODES, Scalar
+from ringwatch_simulators.camera import Camera, OffsetImage
+from ringwatch_simulators.database import CAMERA, Scalar
 from ringwatch_simulators.errors import FaultError
 from ringwatch_simulators.faults import FaultKind, FaultSchedule, FrameSpoiler, fault_from_text
 from ringwatch_simulators.prefetch import Prefetch
-from ringwatch_simulators.readout import NS_PER_S, Outlet, Readout, data_type_of
+from ringwatch_simulators.readout import NS_PER_S, Outlet, Readout
 from ringwatch_simulators.records import Records
 from ringwatch_simulators.supply import AttributeValue, Exposure, FrameSupply, SuppliedFrame
 
@@ -109,6 +110,7 @@ class Detector:
     ) -> None:
         self._records = records
         self._prefix = prefix
+        self._camera = Camera(records, prefix)
         self._supply = supply
         self._prefetch = Prefetch(supply)
         self._outlets = outlets
@@ -124,11 +126,12 @@ class Detector:
         self._abort = threading.Event()
         self._soft_trigger = threading.Event()
         self._own_resets: dict[str, int] = {}
-        self._offset: NDArray[np.float64] | None = None
+        self._offset = OffsetImage()
+        self._running: Job | None = None
         self._index = 0
         self._counter = 0
         self._taken = 0
-        self._dark_index = 0
+        self._darks_taken = 0
         self._last_end_ns: int | None = None
         self._thread = threading.Thread(target=self._run, name="detector", daemon=True)
 
@@ -138,8 +141,8 @@ class Detector:
         """Begin to listen for jobs, at `resume` where an earlier process left off."""
         if resume is not None:
             self._index, self._counter, self._taken = resume.index, resume.counter, resume.taken
-            self._post("ArrayCounter_RBV", self._counter)
-            self._post("NumImagesCounter_RBV", self._taken)
+            self._camera.post("ArrayCounter_RBV", self._counter)
+            self._camera.post("NumImagesCounter_RBV", self._taken)
         self._thread.start()
 
     def close(self) -> None:
@@ -165,7 +168,7 @@ class Detector:
             case "PETrigger":
                 self._soft_trigger.set()
             case "ShutterControl":
-                self._post("ShutterStatus_RBV", bool(value))
+                self._camera.post("ShutterStatus_RBV", bool(value))
             case "Sim:Fault" if value:
                 self._request_fault(str(value))
 
@@ -180,7 +183,10 @@ class Detector:
         elif self._idle.is_set():
             self._idle.clear()
             self._abort.clear()
+            self._running = job
             self._jobs.put(job)
+        elif job is not self._running:
+            self._reset_command(job)  # refused: the detector is busy with something else
 
     def _request_fault(self, text: str) -> None:
         try:
@@ -201,10 +207,10 @@ class Detector:
                 self._finish(job, "Error", f"{type(error).__name__}: {error}"[:255])
 
     def _begin(self, job: Job) -> None:
-        self._post_state("Acquire", "Acquiring data" if job is Job.LIGHT else f"Running {job}")
-        self._post("AcquireBusy", True)
+        self._camera.post_state("Acquire", "Acquiring data" if job is Job.LIGHT else f"Running {job}")
+        self._camera.post("AcquireBusy", True)
         if job is Job.LIGHT:
-            self._post("Acquire_RBV", True)
+            self._camera.post("Acquire_RBV", True)
 
     def _finish(self, job: Job, state: str, message: str) -> None:
         for readout in self._spoiler.flush():
@@ -212,22 +218,26 @@ class Detector:
         for outlet in self._outlets:
             outlet.settle()
         self._taken = 0
-        self._post_state(state, message)
-        self._own_resets[job] = self._own_resets.get(job, 0) + 1
+        self._camera.post_state(state, message)
         if job is Job.LIGHT:
-            self._post("Acquire_RBV", False)
-        self._post("AcquireBusy", False)
+            self._camera.post("Acquire_RBV", False)
+        self._camera.post("AcquireBusy", False)
         self._idle.set()
-        self._records.post(self._prefix + CAMERA + job, 0)
+        self._reset_command(job)
+
+    def _reset_command(self, job: Job) -> None:
+        """Put the command's record back to 0; the put that this causes is not a client's."""
+        self._own_resets[job] = self._own_resets.get(job, 0) + 1
+        self._camera.post(job, 0)
 
     def _acquire_light(self) -> str:
         if self._index >= len(self._supply):
             self._index = 0
         self._last_end_ns = None
         due_s = time.monotonic()
-        for _ in range(self._frames_to_skip()):
+        for _ in range(self._camera.frames_to_skip):
             due_s = self._expose(due_s, self._wall_period_s())
-        wanted = self._images_wanted()
+        wanted = self._camera.images_wanted
         while (wanted is None or self._taken < wanted) and not self._abort.is_set():
             if self._index >= len(self._supply) and self._pace.loop:
                 self._index = 0
@@ -239,62 +249,55 @@ class Detector:
                 return "Acquisition aborted"
             self._index += used
             self._taken += 1
-            self._post("NumImagesCounter_RBV", self._taken)
-            self._publish(self._corrected(supplied))
+            self._camera.post("NumImagesCounter_RBV", self._taken)
+            if self._camera.uses_offset:
+                image = self._offset.taken_off(supplied.image, self._camera.offset_constant)
+                supplied = replace(supplied, image=image)
+            self._publish(supplied)
         return "Acquisition complete"
 
     def _acquire_correction(self, job: Job) -> str:
         kind = "Offset" if job is Job.OFFSET else "Gain"
         total: NDArray[np.float64] | None = None
         due_s = time.monotonic()
-        wanted = max(1, int(self._setting(f"PENum{kind}Frames")))
+        wanted = self._camera.correction_frames(kind)
         for number in range(1, wanted + 1):
             due_s = self._expose(due_s, self._wall_period_s())
             if self._abort.is_set():
                 return f"{kind} acquisition aborted"
-            supplied = self._dark() if self._shutter_closed() else self._light(self._index)
-            self._post(f"PECurrent{kind}Frame", number)
+            supplied = self._dark() if self._camera.shutter_closed else self._light(self._index)
+            self._camera.post(f"PECurrent{kind}Frame", number)
             image = supplied.image if job is Job.OFFSET else supplied.image.astype(np.int32)
             self._publish(replace(supplied, image=image, unique_id=None))
             total = image.astype(np.float64) if total is None else total + image
         if job is Job.OFFSET and total is not None:
-            self._offset = total / wanted
-        self._post(f"PE{kind}Available", True)
+            self._offset.learn(total, wanted)
+        self._camera.post(f"PE{kind}Available", True)
         return f"{kind} acquisition complete"
 
     # --- frames --------------------------------------------------------------
 
     def _next_supplied(self) -> tuple[SuppliedFrame | None, int]:
         """The next frame, and how many frames of the supply it uses up."""
-        if self._shutter_closed():
+        if self._camera.shutter_closed:
             return self._dark(), 0
-        if self._index >= len(self._supply):
+        count = min(self._camera.images_to_average, len(self._supply) - self._index)
+        if count <= 0:
             return None, 0
-        if IMAGE_MODES[int(self._setting("ImageMode"))] == "Average":
-            return self._averaged()
-        return self._light(self._index), 1
-
-    def _averaged(self) -> tuple[SuppliedFrame, int]:
-        count = min(max(1, int(self._setting("NumImages"))), len(self._supply) - self._index)
         frames = [self._light(self._index + step) for step in range(count)]
+        if count == 1:
+            return frames[0], 1
         mean = np.mean([frame.image for frame in frames], axis=0)
         newest = frames[-1]
         return replace(newest, image=mean.astype(newest.image.dtype)), count
 
     def _light(self, index: int) -> SuppliedFrame:
-        return self._prefetch.frame(Exposure(index, float(self._setting("AcquireTime"))))
+        return self._prefetch.frame(Exposure(index, self._camera.exposure_s))
 
     def _dark(self) -> SuppliedFrame:
-        self._dark_index += 1
-        return self._supply.frame(Exposure(self._dark_index, float(self._setting("AcquireTime")), shutter_closed=True))
-
-    def _corrected(self, supplied: SuppliedFrame) -> SuppliedFrame:
-        if not self._setting("PEUseOffset") or self._offset is None or self._offset.shape != supplied.image.shape:
-            return supplied
-        kind = supplied.image.dtype
-        limits = np.iinfo(kind) if kind.kind in "ui" else np.finfo(kind)
-        lit = supplied.image - np.rint(self._offset) + int(self._setting("PEOffsetConstant"))
-        return replace(supplied, image=np.clip(lit, 0, float(limits.max)).astype(kind))
+        self._darks_taken += 1
+        index = min(self._index, len(self._supply) - 1)
+        return self._supply.frame(Exposure(index, self._camera.exposure_s, dark=self._darks_taken))
 
     def _publish(self, supplied: SuppliedFrame) -> None:
         self._counter = supplied.unique_id if supplied.unique_id is not None else self._counter + 1
@@ -304,7 +307,7 @@ class Detector:
             self._counter = 1
         if FaultKind.STALL in kinds:
             self._abort.wait(kinds[FaultKind.STALL].argument)
-        self._post("ArrayCounter_RBV", self._counter)
+        self._camera.post("ArrayCounter_RBV", self._counter)
         readouts = self._spoiler.spoil(self._readout(supplied), faults)
         if FaultKind.DROP in kinds:
             self._count_dropped()
@@ -317,7 +320,7 @@ class Detector:
 
     def _readout(self, supplied: SuppliedFrame) -> Readout:
         image = np.ascontiguousarray(supplied.image)
-        self._post_size(image)
+        self._camera.post_size(image)
         return Readout(
             data=image.reshape(-1),
             shape=image.shape,
@@ -327,12 +330,7 @@ class Detector:
         )
 
     def _frame_attributes(self, supplied: SuppliedFrame) -> tuple[tuple[str, AttributeValue], ...]:
-        attributes: dict[str, AttributeValue] = {
-            "ColorMode": 0,
-            "AcquireTime": float(self._setting("AcquireTime")),
-            "PEGain": GAINS[int(self._setting("PEGain"))],
-            "TriggerMode": TRIGGER_MODES[int(self._setting("TriggerMode"))],
-        }
+        attributes = self._camera.attributes()
         if supplied.shutter_closed is not None:
             attributes["ShutterClosed"] = int(supplied.shutter_closed)
         attributes.update(supplied.attributes)
@@ -340,7 +338,7 @@ class Detector:
         return tuple(attributes.items())
 
     def _hand_out(self, readout: Readout) -> None:
-        if self._setting("ArrayCallbacks"):
+        if self._camera.callbacks_enabled:
             for outlet in self._outlets:
                 outlet.publish(readout)
 
@@ -354,10 +352,10 @@ class Detector:
         missed = min(missed, max(0, len(self._supply) - self._index))
         self._disconnect(seconds, Position(self._index + missed, self._counter + missed, self._taken + missed))
 
-    # --- time and settings ---------------------------------------------------
+    # --- time ----------------------------------------------------------------
 
     def _expose(self, due_s: float, wait_s: float) -> float:
-        if TRIGGER_MODES[int(self._setting("TriggerMode"))] == "Soft Trigger":
+        if self._camera.waits_for_trigger:
             self._soft_trigger.wait()
             self._soft_trigger.clear()
             return time.monotonic()
@@ -372,37 +370,4 @@ class Detector:
         return self._wall_period_s()
 
     def _wall_period_s(self) -> float:
-        period_s = max(float(self._setting("AcquirePeriod")), float(self._setting("AcquireTime")))
-        return period_s / self._pace.speed
-
-    def _images_wanted(self) -> int | None:
-        mode = IMAGE_MODES[int(self._setting("ImageMode"))]
-        return {"Multiple": int(self._setting("NumImages")), "Continuous": None}.get(mode, 1)
-
-    def _frames_to_skip(self) -> int:
-        return int(self._setting("PENumFramesToSkip")) if self._setting("PESkipFrames") else 0
-
-    def _shutter_closed(self) -> bool:
-        return not self._setting("ShutterControl")
-
-    def _setting(self, name: str) -> Scalar:
-        value: Scalar = self._records.value(self._prefix + CAMERA + name)
-        return value
-
-    def _post(self, name: str, value: Scalar) -> None:
-        self._records.post(self._prefix + CAMERA + name, value)
-
-    def _post_state(self, state: str, message: str) -> None:
-        self._post("DetectorState_RBV", DETECTOR_STATES.index(state))
-        self._post("StatusMessage_RBV", message)
-
-    def _post_size(self, image: NDArray[np.generic]) -> None:
-        values = {
-            "ArraySizeX_RBV": image.shape[-1],
-            "ArraySizeY_RBV": image.shape[0],
-            "ArraySize_RBV": image.nbytes,
-            "DataType_RBV": DATA_TYPES.index(data_type_of(image.dtype)),
-        }
-        for name, value in values.items():
-            if self._setting(name) != value:
-                self._post(name, value)
+        return self._camera.period_s / self._pace.speed

@@ -61,7 +61,7 @@ class RecordedFrames:
         """The frame of that number; behind a shutter closed by the operator, zeros."""
         place = self._places[exposure.index % len(self._places)]
         image = _image(place)
-        if exposure.shutter_closed:
+        if exposure.dark:
             return SuppliedFrame(np.zeros_like(image), shutter_closed=True)
         tags = read_tags(place.path) if place.path.suffix.lower() in TIFF_SUFFIXES else _NO_TAGS
         closed = place.dark if self._has_darks else None

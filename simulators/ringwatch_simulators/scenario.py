@@ -182,14 +182,14 @@ class SyntheticFrames:
     def frame(self, exposure: Exposure) -> SuppliedFrame:
         """The frame of that number, or a dark where the operator closed the shutter."""
         truth = self.truth(exposure.index)
-        closed = truth.dark or exposure.shutter_closed
+        closed = truth.dark or exposure.dark > 0
         light = None if closed else self.light(exposure)
-        rng = np.random.default_rng([self.scenario.seed, 3, exposure.index, int(exposure.shutter_closed)])
+        rng = np.random.default_rng([self.scenario.seed, 3, exposure.index, exposure.dark])
         counts = self.renderer.counts(light, rng)
         monitor = 0.0 if closed else truth.cell.monitor * exposure.exposure_s / self.scenario.exposure_s
         return SuppliedFrame(
             counts,
-            end_ns=None if exposure.shutter_closed else self.end_ns(exposure.index),
+            end_ns=self.end_ns(exposure.index),
             shutter_closed=closed,
             attributes=(("RingCurrent", FULL_BEAM_MA * truth.cell.monitor), ("IonChamber", monitor)),
         )

@@ -21,13 +21,14 @@ class Exposure:
         Number of the frame in the supply, from 0.
     exposure_s
         Exposure that the detector is set to.
-    shutter_closed
-        The operator closed the shutter; `index` then only numbers the dark.
+    dark
+        0 with the shutter open; with the shutter closed by the operator the number of the dark, from 1,
+        taken where frame `index` would be next.
     """
 
     index: int
     exposure_s: float
-    shutter_closed: bool = False
+    dark: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +96,7 @@ class CountingFrames:
 
     def frame(self, exposure: Exposure) -> SuppliedFrame:
         """The frame whose first pixel is its number from 1; zeros behind a closed shutter."""
-        if exposure.shutter_closed:
+        if exposure.dark:
             return SuppliedFrame(np.zeros_like(self._ramp), shutter_closed=True)
         number = np.array([exposure.index + 1]).astype(self._ramp.dtype)
         return SuppliedFrame(self._ramp + number, shutter_closed=False)

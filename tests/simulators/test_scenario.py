@@ -49,7 +49,7 @@ def test_a_longer_exposure_collects_more_light_and_a_closed_shutter_none():
     frames = SyntheticFrames(scenario_named("small"), 0)
     once, twice = (frames.light(Exposure(9, seconds)) for seconds in (60.0, 120.0))
     np.testing.assert_allclose(twice, 2.0 * once, rtol=1e-5)
-    dark = frames.frame(Exposure(9, 60.0, shutter_closed=True))
+    dark = frames.frame(Exposure(9, 60.0, dark=1))
     good = frames.renderer.mask() == 0
     pedestal = frames.renderer.pedestal.reshape(dark.image.shape)
     assert dark.shutter_closed
