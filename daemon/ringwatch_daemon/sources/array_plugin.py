@@ -13,28 +13,22 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch_daemon.core.clock import NS_PER_S, Clock
+from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.core.ports import FrameIntake
 from ringwatch_daemon.core.records import Reason
 from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, DetectorState, callbacks_off_cause
 from ringwatch_daemon.sources.handover import Arrival, Handover
 from ringwatch_daemon.sources.metadata import MetadataNames
 from ringwatch_daemon.sources.pairing import History, Pair, Stamped, is_still, pair_by_bracket
+from ringwatch_daemon.sources.plugin_header import Note, PluginHeader
 from ringwatch_daemon.sources.refusals import FrameRefusedError
-from ringwatch_daemon.sources.times import EPICS_EPOCH_S, StampMarks, is_set
+from ringwatch_daemon.sources.times import StampMarks, is_set
 from ringwatch_daemon.sources.watchdog import FrameWatchdog
-from ringwatch_daemon.sources.wire_arrays import image_from_pixels, pixels_from_wire
 
 _TICK_S = 0.1
 _ID_TIMEOUT_S = 2.0
 _SCALAR_TIMEOUT_S = 2.0
 _HEADER_PATIENCE_S = 10.0
-
-_SIZES = ("ArraySize0_RBV", "ArraySize1_RBV", "ArraySize2_RBV")
-_DATA_TYPE, _COLOUR_MODE = "DataType_RBV", "ColorMode_RBV"
-_SECONDS, _NANOSECONDS, _DRIVER_TIME = "EpicsTSSec_RBV", "EpicsTSNsec_RBV", "TimeStamp_RBV"
-_NEEDED = ("ArraySize0_RBV", "ArraySize1_RBV", _DATA_TYPE)
-_HEADER = (*_SIZES, _DATA_TYPE, _COLOUR_MODE, _SECONDS, _NANOSECONDS, _DRIVER_TIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +83,6 @@ class Channel(Protocol):
         ...
 
 
-Note = Callable[[Stamped[Any] | None], None]
-"""Told each posted value, and None when the connection is lost; from the network's thread."""
 MakeChannel = Callable[[str, Note | None], Channel]
 
 
@@ -139,13 +131,11 @@ class ArrayPlugin:
         )
         self._ids: History[int] = History()
         self._new_ids = threading.Event()
-        self._header: dict[str, History[Any]] = {name: History() for name in _HEADER}
+        self._header = PluginHeader(config.plugin)
         self._array = make_channel(f"{config.plugin}ArrayData", None)
         self._id = make_channel(f"{config.plugin}UniqueId_RBV", self._note_id)
         # The id's channel comes last: what describes a frame is known when its id is.
-        header = [
-            make_channel(config.plugin + name, partial(_note_header, history)) for name, history in self._header.items()
-        ]
+        header = [make_channel(pv, note) for pv, note in self._header.notes()]
         beside = [make_channel(pv, partial(self._note_beside, pv)) for pv in config.beside.all]
         self._channels: tuple[Channel, ...] = (self._array, *header, *beside, self._id)
         self._connected: bool | None = None
@@ -192,7 +182,7 @@ class ArrayPlugin:
 
     def _tell_connection(self, now_s: float) -> None:
         found = self._array.connected and self._id.connected
-        connected = found and not self._missing_header()
+        connected = found and not self._header.missing()
         if not found or connected:
             self._found_since_s = None
         elif self._found_since_s is None:
@@ -210,15 +200,11 @@ class ArrayPlugin:
         said = "nothing is said yet by" if first else "the connection is lost to"
         self._intake.connection(connected=False, text=f"{said} {plugin}ArrayData and UniqueId_RBV")
 
-    def _missing_header(self) -> str:
-        names = (name for name in _NEEDED if self._header[name].is_empty)
-        return ", ".join(self._config.plugin + name for name in names)
-
     def _tell_of_missing_header(self, now_s: float) -> None:
         late = self._found_since_s is not None and now_s - self._found_since_s > _HEADER_PATIENCE_S
         if late and not self._warned_of_header:
             self._warned_of_header = True
-            text = f"no frame can be taken, since nothing is said by {self._missing_header()}"
+            text = f"no frame can be taken, since nothing is said by {self._header.missing()}"
             self._intake.warning(kind="HEADER_MISSING", text=text)
 
     def _take_due(self) -> None:
@@ -283,40 +269,15 @@ class ArrayPlugin:
         )
 
     def _arrival(self, held: _Held, pair: Pair, id_event: Stamped[int]) -> Arrival:
-        stamp_ns = self._frame_stamp_ns(pair, id_event)
-        driver = self._header[_DRIVER_TIME].at(id_event.stamp_ns)
-        fresh = driver is not None and driver.stamp_ns > pair.since_ns and float(driver.value) > 0
-        driver_ns = round((float(driver.value) + EPICS_EPOCH_S) * NS_PER_S) if driver is not None and fresh else 0
-        return Arrival(id_event.value, stamp_ns or held.stamp_ns, driver_ns if is_set(driver_ns) else 0)
-
-    def _frame_stamp_ns(self, pair: Pair, id_event: Stamped[int]) -> int:
-        """The frame's own EPICS time, 0 unless it was posted with this frame."""
-        seconds = self._header[_SECONDS].at(id_event.stamp_ns)
-        nanoseconds = self._header[_NANOSECONDS].at(id_event.stamp_ns)
-        if seconds is None or nanoseconds is None or max(seconds.stamp_ns, nanoseconds.stamp_ns) <= pair.since_ns:
-            return 0
-        stamp_ns = (int(seconds.value) + EPICS_EPOCH_S) * NS_PER_S + int(nanoseconds.value)
-        return stamp_ns if int(seconds.value) > 0 else 0
+        since_ns, id_ns = pair.since_ns, id_event.stamp_ns
+        stamp_ns = self._header.epics_stamp_ns(since_ns=since_ns, id_ns=id_ns) or held.stamp_ns
+        return Arrival(id_event.value, stamp_ns, self._header.driver_stamp_ns(since_ns=since_ns, id_ns=id_ns))
 
     def _image(self, held: _Held, id_event: Stamped[int], *, proven: bool) -> NDArray[Any]:
         if not proven:
             raise FrameRefusedError(Reason.MISPAIRED, "its array was replaced before the pairing could be proven")
-        sizes = tuple(int(self._described(name, id_event) or 0) for name in _SIZES)
-        data_type = self._described(_DATA_TYPE, id_event)
-        if data_type is None:
-            raise FrameRefusedError(
-                Reason.WRONG_TYPE, f"expected {self._config.plugin}{_DATA_TYPE}, which says nothing"
-            )
-        if held.pixels.nbytes > self._config.max_image_bytes:
-            limit = self._config.max_image_bytes
-            raise FrameRefusedError(Reason.WRONG_SHAPE, f"expected at most {limit} bytes, got {held.pixels.nbytes}")
-        pixels = pixels_from_wire(held.pixels, str(data_type))
-        colour_mode = self._described(_COLOUR_MODE, id_event)
-        return image_from_pixels(pixels, sizes=sizes, colour_mode=str(colour_mode or ""))
-
-    def _described(self, name: str, id_event: Stamped[int]) -> Any:
-        event = self._header[name].at(id_event.stamp_ns)
-        return None if event is None else event.value
+        limit = self._config.max_image_bytes
+        return self._header.image(held.pixels, id_ns=id_event.stamp_ns, max_image_bytes=limit)
 
     def _tell_of_failed_get(self) -> None:
         newest = self._ids.newest
@@ -335,10 +296,3 @@ class ArrayPlugin:
             f"{self._config.plugin}ArrayData could not be fetched: the IOC hangs, or EPICS_CA_MAX_ARRAY_BYTES"
             f" ({limit} here) is less than twice the image in bytes, here or in the IOC"
         )
-
-
-def _note_header(history: History[Any], event: Stamped[Any] | None) -> None:
-    if event is None:
-        history.clear()
-    else:
-        history.add(event)

@@ -12,8 +12,9 @@ from epicscorelibs.path import get_lib
 
 from ringwatch_daemon.core.clock import NS_PER_S, Clock
 from ringwatch_daemon.core.ports import FrameIntake
-from ringwatch_daemon.sources.array_plugin import ArrayPlugin, ChannelAccessSourceConfig, Note
+from ringwatch_daemon.sources.array_plugin import ArrayPlugin, ChannelAccessSourceConfig
 from ringwatch_daemon.sources.pairing import Stamped
+from ringwatch_daemon.sources.plugin_header import Note
 
 __all__ = ["ChannelAccessSource", "ChannelAccessSourceConfig", "attach_to_context"]
 
