@@ -48,7 +48,7 @@ def a_message(**changes: object) -> list[bytes]:
 
 
 @given(messages)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_a_message_comes_back_as_it_was_sent(message: StreamMessage):
     back = decode(encode(message))
     for name in ("topic", "run", "seq", "kind", "frame", "timestamp_ns", "data"):
@@ -153,7 +153,7 @@ def test_json_that_is_not_strict_is_refused(text):
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_garbage_is_refused_and_nothing_else_happens(parts):
     with pytest.raises(WireError):
         decode(parts)

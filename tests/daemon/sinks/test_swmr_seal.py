@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import growing_file as growing_file_module
@@ -32,6 +32,7 @@ def test_the_checksum_gives_the_values_that_its_author_published(data, start, ex
 
 
 @given(st.binary(min_size=1, max_size=40), st.data())
+@settings(deadline=None)
 def test_the_checksum_sees_one_changed_bit(data, choice):
     changed = bytearray(data)
     changed[choice.draw(st.integers(0, len(data) - 1))] ^= 1 << choice.draw(st.integers(0, 7))
