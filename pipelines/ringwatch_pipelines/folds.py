@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_pipelines.frame_limits import Limits, limits_for
-from ringwatch_pipelines.kernels import LANES, add_lift, add_rows, add_split_rows, bad_pixels
+from ringwatch_pipelines.kernels import LANES, add_lift, add_rows, add_split_pixels, add_split_rows, bad_pixels
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.threads import run_blocks
 
@@ -239,11 +239,10 @@ class SplitFold:
         raw, squares, bad_in_row = self._spread(frame.image, frame.limits, poisson=frame.poisson, threads=frame.threads)
         if not bad_in_row.any():
             return FrameSums(raw, squares, frame.static, 0, 0)
-        good = (frame.image >= frame.limits.low) & (frame.image <= frame.limits.high)
-        counted = self.bins_of_pixel > 0
-        saturated = int(np.count_nonzero(counted & (frame.image > frame.limits.high)))
-        static = self._without(frame, good, np.flatnonzero(bad_in_row))
-        return FrameSums(raw, squares, static, int(np.count_nonzero(counted & ~good)), saturated)
+        low, high = frame.limits.low, frame.limits.high
+        bad = bad_pixels(frame.image, self.bins_of_pixel, 0, low, high, bad_in_row)
+        saturated = int(np.count_nonzero(frame.image.ravel()[bad] > high))
+        return FrameSums(raw, squares, self._without(frame, bad), bad.size, saturated)
 
     def _spread(
         self, image: NDArray[Any], limits: Limits, *, poisson: bool, threads: int
@@ -264,24 +263,30 @@ class SplitFold:
         total = sums.sum(axis=(1, 2))
         return total[0], total[1], bad_in_row
 
-    def _without(self, frame: FoldInput, good: NDArray[np.bool_], rows: NDArray[np.int64]) -> StaticSums:
-        """Static sums less those over the bad pixels, which are looked for in `rows` only."""
-        bad = np.zeros(frame.image.shape, dtype=np.float32)
-        bad[rows] = ~good[rows]
-        lost_norm, _ = self.static_sums(bad * self.weight)
-        _, lost_squares = self.static_sums(bad)
+    def _without(self, frame: FoldInput, bad: NDArray[np.int64]) -> StaticSums:
+        lost_norm, _ = self._listed(bad, self.weight.ravel()[bad])
+        _, lost_squares = self._listed(bad, np.ones(bad.size))
         static = frame.static
-        squares = static.squares - lost_squares
-        left = squares > 1e-9 * static.squares
+        # A bin that lost all its pixels is empty exactly, not to within rounding.
+        left = static.squares - lost_squares > 1e-9 * static.squares
         lost_dark = lost_dark_squares = np.zeros(self.bins)
         if frame.dark is not None:
-            lost_dark, lost_dark_squares = self.static_sums(np.where(bad > 0, frame.dark, 0).astype(np.float64))
+            lost_dark, lost_dark_squares = self._listed(bad, frame.dark.ravel()[bad])
         return StaticSums(
             norm=np.where(left, static.norm - lost_norm, 0.0),
-            squares=np.where(left, squares, 0.0),
+            squares=np.where(left, static.squares - lost_squares, 0.0),
             dark=np.where(left, static.dark - lost_dark, 0.0),
             dark_squares=np.where(left, static.dark_squares - lost_dark_squares, 0.0),
         )
+
+    def _listed(self, pixels: NDArray[np.int64], values: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """(bins,) sums of ``c * value`` and ``c**2 * value`` over a list of pixels."""
+        sums, squares = np.zeros(self.bins), np.zeros(self.bins)
+        add_split_pixels(
+            pixels, values.astype(np.float64), self.first_bin, self.bins_of_pixel, self.coefficients,
+            self.row_starts, sums, squares,
+        )  # fmt: skip
+        return sums, squares
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -337,7 +337,7 @@ def _split_fold(engine: Any, weight: NDArray[np.float64]) -> SplitFold:
     by_pixel.sort_indices()
     spread = np.zeros(weight.size, dtype=np.uint16)
     spread[np.flatnonzero(weight)] = np.diff(by_pixel.indptr)
-    first_bin = np.zeros(weight.size, dtype=np.int32)
+    first_bin = np.zeros(weight.size, dtype=np.uint16 if engine.bins <= np.iinfo(np.uint16).max else np.uint32)
     ends = np.cumsum(spread, dtype=np.int64)
     listed = np.flatnonzero(spread)
     first_bin[listed] = by_pixel.indices[ends[listed] - spread[listed]]
