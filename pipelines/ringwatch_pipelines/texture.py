@@ -72,7 +72,8 @@ def areas_from_sectors(*, sectors: SectorPattern, profile: FloatArray, others: F
     profile
         (radial bins,) the line with an area of 1, per degree.
     others
-        (radial bins,) fitted intensity of all other lines (and of the background), taken off first.
+        (radial bins,) fitted intensity of all other lines (and of the background), taken off first. Bins where it
+        is NaN are left out.
 
     Raises
     ------
@@ -84,8 +85,11 @@ def areas_from_sectors(*, sectors: SectorPattern, profile: FloatArray, others: F
         if array is not None and array.shape != bins:
             raise PatternError(f"expected a {name} of {bins[0]} radial bins as the sectors have, got {array.shape}")
     counts = np.isfinite(sectors.intensity) & np.isfinite(sectors.sigma)
-    counts &= counts.any(axis=0) & (sectors.norm > 0)
-    intensity = np.where(counts, sectors.intensity - (0.0 if others is None else others), 0.0)
+    counts &= sectors.norm > 0
+    if others is None:
+        others = np.zeros(bins)
+    counts &= np.isfinite(others)
+    intensity = np.where(counts, sectors.intensity - others, 0.0)
     variance = np.where(counts, sectors.sigma**2, 0.0)
     weights = counts * _shared_weights(sectors.sigma, counts)
     x = sectors.two_theta_deg - sectors.two_theta_deg.mean()

@@ -77,6 +77,14 @@ def test_a_neighbour_that_is_not_taken_off_is_seen_in_the_area():
     assert abs(np.mean(areas.area) - 0.8) > 0.05
 
 
+def test_bins_without_a_model_of_the_others_are_left_out():
+    others = np.where(TWO_THETA_DEG > 2.745, np.nan, NEIGHBOUR)
+    areas = areas_from_sectors(
+        sectors=sectors_of(smooth_ring(), np.random.default_rng(16)), profile=PROFILE, others=others
+    )
+    assert np.mean(areas.area) == pytest.approx(0.8, abs=4 * np.mean(areas.sigma) / math.sqrt(SECTORS))
+
+
 def test_pure_noise_on_a_smooth_ring_makes_no_spots():
     share, sigma = values([track.spot_fraction for track in tracks(np.ones(SECTORS), 3)])
     assert abs(share.mean()) < 0.4 * sigma.mean()
