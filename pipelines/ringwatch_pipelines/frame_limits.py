@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from ringwatch_pipelines.errors import FrameShapeError, FrameTypeError
 
+COUNTS = frozenset(np.dtype(name) for name in ("u1", "u2", "u4", "i1", "i2", "i4", "i8", "f2", "f4", "f8"))
+"""What a frame may hold. Unsigned 64 bit may not: sums would not be exact, and no detector writes it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -71,11 +74,7 @@ def prepared_image(image: NDArray[Any], *, shape: tuple[int, int]) -> NDArray[An
     """
     if image.shape != shape:
         raise FrameShapeError(f"a frame of {shape} (rows, columns) was expected, got {image.shape}")
-    if (
-        image.dtype.kind not in "uif"
-        or image.dtype.itemsize > 8
-        or image.dtype.kind + str(image.dtype.itemsize) == "u8"
-    ):
+    native = image.dtype.newbyteorder("=")
+    if native not in COUNTS:
         raise FrameTypeError(f"a frame of integers up to 32 bit, int64 or floats was expected, got {image.dtype}")
-    dtype = np.dtype(np.float32) if image.dtype == np.float16 else image.dtype.newbyteorder("=")
-    return np.ascontiguousarray(image, dtype=dtype)
+    return np.ascontiguousarray(image, dtype=np.float32 if native == np.float16 else native)
