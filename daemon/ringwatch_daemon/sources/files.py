@@ -62,7 +62,7 @@ class FileSourceConfig:
         The moment of the exposure that the header's time, or the file's, marks.
     poll_s, settle_s, give_up_s
         When following: how often to look, how long a file must stand still before it is read, and
-        how long an unreadable one may stand still before it is refused.
+        how long an unreadable one may stand still, once there is a newer one, before it is refused.
 
     Notes
     -----
@@ -123,19 +123,21 @@ class FileSource:
     def _follow(self, intake: FrameIntake, stop: StopRequest) -> None:
         new_files = NewFiles()
         taken: set[str] = set()
+        waiting: list[str] = []
         while not stop.is_set():
-            for file in [name for name in self._listed() if name not in taken]:
-                if stop.is_set() or not self._take_when_complete(file, new_files, intake, stop):
+            waiting = [name for name in self._listed() if name not in taken]
+            newest = waiting[-1:]
+            for file in waiting:
+                unchanged_s = new_files.unchanged_for_s(file, now_s=self._clock.monotonic_s())
+                # The newest may still be in the making, however long it stands still.
+                refuse = unchanged_s >= self._config.give_up_s and file not in newest
+                if unchanged_s < self._config.settle_s or not self._take(file, intake, stop, refuse=refuse):
                     break  # the order of acquisition is kept: later files wait for this one
                 taken.add(file)
             stop.wait(self._config.poll_s)
-
-    def _take_when_complete(self, file: str, new_files: NewFiles, intake: FrameIntake, stop: StopRequest) -> bool:
-        """Take a settled file; False while it should be looked at again."""
-        unchanged_s = new_files.unchanged_for_s(file, now_s=self._clock.monotonic_s())
-        if unchanged_s < self._config.settle_s:
-            return False
-        return self._take(file, intake, stop, refuse=unchanged_s >= self._config.give_up_s)
+        for file in waiting:
+            if file not in taken:
+                self._refuse(Reason.UNREADABLE, f"expected a whole image before the end, got none from {file}", intake)
 
     def _take(self, file: str, intake: FrameIntake, stop: StopRequest, *, refuse: bool = True) -> bool:
         """Hand over the frames of a file; False where it cannot be read and is not to be refused yet."""

@@ -1,6 +1,8 @@
 """Images out of files: any FabIO format, NumPy arrays and HDF5, frame by frame with their headers."""
 
+import base64
 import contextlib
+import hashlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from typing import Any
 
 import fabio
 import numpy as np
+from fabio.cbfimage import CbfImage
 from numpy.typing import NDArray
 
 from ringwatch_daemon.core.errors import InputFileError
@@ -172,11 +175,22 @@ def _fabio_frames(file: Path) -> Iterator[FileImage]:
                 raise InputFileError(f"expected an image, got none that FabIO can decode from {file}")
             if getattr(frame, "incomplete_data", False):
                 raise InputFileError(f"expected a whole image, got a truncated one from {file}")
+            _check_checksum(opened, file)
             if index < len(directories):
                 header = directories[index].header
             else:
                 header = header_from_fabio(frame.header, kind=type(opened).__name__)
             yield FileImage(read_only(frame.data), header | sidecar, index)
+
+
+def _check_checksum(opened: Any, file: Path) -> None:
+    """FabIO only logs a CBF file whose pixels do not match its checksum."""
+    stated = str(opened.header.get("Content-MD5", "")).strip()
+    if stated and isinstance(opened, CbfImage):
+        packed = CbfImage().read(str(file), only_raw=True)
+        found = base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode()
+        if found != stated:
+            raise InputFileError(f"expected pixels of checksum {stated}, got {found} from {file}")
 
 
 def _directories_of_whole_tiff(file: Path) -> tuple[TiffDirectory, ...]:

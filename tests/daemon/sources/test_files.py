@@ -203,6 +203,17 @@ def test_a_file_that_cannot_be_read_is_refused_by_name_and_the_next_is_taken(tmp
     assert all(name in refusal.text for name, refusal in zip(names, intake.refusals, strict=True))
 
 
+def test_a_cbf_whose_checksum_is_wrong_is_refused(tmp_path: Path):
+    path = tmp_path / "frame.cbf"
+    fabio.cbfimage.CbfImage(data=IMAGE.astype(np.int32)).write(str(path))
+    assert len(frames_from(path).frames) == 1
+    content = bytearray(path.read_bytes())
+    content[-1500] ^= 1
+    path.write_bytes(content)
+    (refusal,) = frames_from(path).refusals
+    assert "checksum" in refusal.text
+
+
 def test_nothing_under_the_path_is_an_error_before_the_run(tmp_path: Path):
     with pytest.raises(InputFileError, match="nowhere"):
         FileSource(FileSourceConfig((str(tmp_path / "nowhere"),)), SystemClock())
@@ -255,6 +266,7 @@ def test_a_file_of_a_growing_folder_that_stays_broken_is_refused(tmp_path: Path)
     config = FileSourceConfig((str(tmp_path),), follow=True, poll_s=0.02, settle_s=0.05, give_up_s=0.2)
     (tmp_path / "frame_1.tif").write_text("broken")
     write_edf(tmp_path / "frame_2.edf")
+    (tmp_path / "frame_3.tif").write_text("broken too")
     intake, stop = RecordingIntake(), threading.Event()
     reader = threading.Thread(target=FileSource(config, SystemClock()).run, args=(intake, stop))
     reader.start()
@@ -263,5 +275,6 @@ def test_a_file_of_a_growing_folder_that_stays_broken_is_refused(tmp_path: Path)
     finally:
         stop.set()
         reader.join(20)
-    assert intake.reasons == [Reason.UNREADABLE]
+    assert intake.reasons == [Reason.UNREADABLE, Reason.UNREADABLE]
     assert intake.ids == [2]
+    assert "frame_3.tif" in intake.refusals[1].text
