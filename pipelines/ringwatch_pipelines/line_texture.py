@@ -85,10 +85,12 @@ class LineTexture:
             fit, phase=self._recipe.phase.name, label=self._recipe.label, two_theta_deg=two_theta_deg
         )
         model = fit.model[self._window]
-        # A bin that the fit left out has no model; there the sectors' own linear background stands alone.
-        others = np.where(np.isfinite(model), model - area * profile, 0.0)
+        # A bin that the fit left out has no model, and none in the sectors either.
         return texture_from_sectors(
-            label=self._recipe.label, sectors=self._operator.pattern_of(sums), profile=profile, others=others
+            label=self._recipe.label,
+            sectors=self._operator.pattern_of(sums),
+            profile=profile,
+            others=model - area * profile,
         )
 
 

@@ -43,8 +43,10 @@ class CyclerStage:
             while not stop.is_set():
                 if not self._poll():
                     stop.wait(POLL_S)
-            while self._poll():
-                pass
+            # A complaint about one line may hold good ones back until the next call.
+            silent = 0
+            while silent < 2:
+                silent = 0 if self._poll() else silent + 1
         finally:
             self._found.close()
             self._reader.close()
