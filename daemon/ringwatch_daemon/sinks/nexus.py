@@ -146,6 +146,8 @@ class NexusFile:
         if self._run is not None:
             raise SinkError(f"{self._run.path} holds run {self._run.run_id}, got another start: {start.run_id}")
         path = self._path or (self._directory or Path()) / f"{start.run_id}.h5"
+        if path.exists() and not self._overwrite:
+            raise SinkError(f"{path} is there already, and a run is not overwritten: name another file or remove it")
         with _told(path, "made"):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._run = _RunFile(path, start, overwrite=self._overwrite)
@@ -191,6 +193,7 @@ class _RunFile:
             self._show()
         except BaseException:
             self._file.close()
+            path.unlink(missing_ok=True)
             raise
 
     def take(self, record: Record) -> None:

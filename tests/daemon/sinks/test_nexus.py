@@ -373,7 +373,7 @@ def test_a_correction_alone_is_flushed_too(tmp_path):
 
 def test_a_file_that_is_there_is_not_overwritten_unless_asked(tmp_path):
     path = write_a_run(tmp_path / "r.h5", frames=3)
-    with pytest.raises(SinkError, match="cannot be made"):
+    with pytest.raises(SinkError, match="is there already"):
         write_a_run(path)
     with h5py.File(path) as file:
         assert len(file["entry/frames/state"]) == 3
@@ -394,6 +394,7 @@ def test_a_fact_that_the_definition_needs_is_asked_for(tmp_path):
     start = replace(records.run_start(), provenance=(Provenance("solid_angle_applied", value=True),))
     with pytest.raises(SinkError, match="must tell polarization_applied"):
         NexusFile(path=tmp_path / "r.h5").accept(start)
+    assert not (tmp_path / "r.h5").exists()
 
 
 FULL_DISK = """
