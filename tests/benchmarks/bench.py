@@ -16,7 +16,7 @@ def main() -> int:
     """Print a table for each subject; 1 when something asked for is missed."""
     parser = argparse.ArgumentParser(description="Measure speed as ratios within one run.")
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(SUBJECTS)}; all by default")
-    parser.add_argument("--rounds", type=int, default=15, help="repeats of which the median counts")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of a few calls each; the median counts")
     arguments = parser.parse_args()
     unknown = set(arguments.subjects) - set(SUBJECTS)
     if unknown or arguments.rounds < 1:

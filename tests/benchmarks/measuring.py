@@ -56,19 +56,25 @@ class Report:
     ratios: tuple[Ratio, ...]
 
 
-def medians(tasks: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, Timing]:
-    """Time all tasks in turn, round after round, so that a busy moment of the machine hits them alike.
+BURST = 3
+"""Calls in a row that are timed, after one that is not: the threads of the task before may still spin,
+and its arrays may still fill the caches, which no frame after frame would meet."""
 
-    The first round warms up and is not counted.
-    """
+
+def medians(tasks: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, Timing]:
+    """Time all tasks in turn, round after round, so that a busy moment of the machine hits them alike."""
     durations: dict[str, list[float]] = {name: [] for name in tasks}
-    for turn in range(rounds + 1):
+    for _ in range(rounds):
         for name, task in tasks.items():
-            start = time.perf_counter()
             task()
-            if turn:
-                durations[name].append(time.perf_counter() - start)
+            durations[name] += [_duration(task) for _ in range(BURST)]
     return {name: Timing(name, statistics.median(values)) for name, values in durations.items()}
+
+
+def _duration(task: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start
 
 
 def table(report: Report) -> str:
