@@ -1,14 +1,14 @@
 """Frames over Channel Access: the waveform of NDPluginStdArrays, paired with its unique id and proven."""
 
-import os
 import threading
 import warnings
 from functools import partial
 from threading import Event as StopRequest
 from typing import Any
 
+# First, so that pyepics loads the same libCom as softioc and p4p in this process, not the one of its own wheel.
+import epicscorelibs.path.pyepics  # noqa: F401 - imported for what it sets
 from epics import ca, dbr
-from epicscorelibs.path import get_lib
 
 from ringwatch_daemon.core.clock import NS_PER_S, Clock
 from ringwatch_daemon.core.ports import FrameIntake
@@ -48,8 +48,6 @@ class ChannelAccessSource:
 def attach_to_context() -> None:
     """Let this thread use the one Channel Access context of the process."""
     warnings.filterwarnings("ignore", message=r"ca\.get\(", module=r"epics\.ca")
-    # One libCom in this process: that of softioc and p4p, not the one in pyepics's own wheel.
-    os.environ.setdefault("PYEPICS_LIBCA", get_lib("ca"))
     if ca.libca is None:
         ca.initialize_libca()
     ca.use_initial_context()
