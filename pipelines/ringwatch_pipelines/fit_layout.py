@@ -63,6 +63,8 @@ class PhaseLayout:
         (lines, 3 + free) as `profiles.add_lines` takes them.
     leads
         (groups,) index of the strongest line of each linear parameter.
+    labels
+        (groups,) Miller indices of these lines, written together.
     first_row
         Row of the first linear parameter.
     sigma_deg, hwhm_deg
@@ -78,6 +80,7 @@ class PhaseLayout:
     share: FloatArray
     rows: NDArray[np.int64]
     leads: NDArray[np.int64]
+    labels: tuple[str, ...]
     first_row: int
     sigma_deg: FloatArray
     hwhm_deg: FloatArray
@@ -94,10 +97,6 @@ class PhaseLayout:
     def linear_rows(self) -> slice:
         """Rows of the linear parameters."""
         return slice(self.first_row, self.first_row + len(self.leads))
-
-    def labels(self) -> tuple[str, ...]:
-        """(groups,) label of the leading line of each linear parameter."""
-        return tuple(label_from_hkl(self.hkl[lead]) for lead in self.leads)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +131,10 @@ class FitLayout:
     def parameters(self) -> int:
         """Number of all parameters."""
         return self.linear + len(self.shapes.names)
+
+    def configured_start(self) -> FloatArray:
+        """(parameters,) the configured shapes, and no intensity yet."""
+        return np.concatenate([np.zeros(self.linear), self.shapes.mean])
 
 
 @dataclass(slots=True)
@@ -189,6 +192,7 @@ def _phase_layout(phase: Phase, recipe: FitRecipe, first_row: int, shapes: _Shap
         rows[:, 1] = _add_strain(shapes, phase, float(np.min(fwhm / by_strain)))
         rows[:, 2] = _add_size(shapes, phase, float(np.min(0.5 * fwhm / by_size)))
         rows[:, 3:] = _add_lattice(shapes, phase, 0.5 * np.min(fwhm[:, None] / np.abs(slopes).clip(1e-12), axis=0))
+    leads = _leads(group, strength)
     return PhaseLayout(
         phase=phase,
         hkl=all_hkl[kept],
@@ -196,7 +200,8 @@ def _phase_layout(phase: Phase, recipe: FitRecipe, first_row: int, shapes: _Shap
         strength=strength,
         share=_shares(phase.role, group, strength),
         rows=rows,
-        leads=_leads(group, strength),
+        leads=leads,
+        labels=tuple(label_from_hkl(hkl) for hkl in all_hkl[kept[leads]]),
         first_row=first_row,
         sigma_deg=recipe.instrument.sigma_deg(angles),
         hwhm_deg=recipe.instrument.hwhm_deg(angles),

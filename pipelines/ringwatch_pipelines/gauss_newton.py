@@ -24,6 +24,8 @@ _SMALL_STEP = 0.03
 
 _LARGEST_DAMPING = 1e6
 
+_HOLDING_ROUNDS = 4
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
@@ -71,6 +73,7 @@ def minimise(
     start: FloatArray,
     shapes: ShapeParameters,
     max_iterations: int,
+    linear_only: bool = False,
 ) -> Solution:
     """Least squares with a prior and bounds on the shape parameters, which are the last ones.
 
@@ -80,11 +83,13 @@ def minimise(
         Gives the (parameters, bins) weighted slopes at a set of parameters; the model is linear in the first ones.
     start
         (parameters,) where the linear ones are all 0, the first step leaves the shape alone.
+    linear_only
+        Leave the shape alone altogether; one step is exact then.
     """
     linear = start.size - len(shapes.names)
     parameters, damping = start, 0.0
     best: _Point | None = None
-    hold_shape = not np.any(start[:linear])
+    hold_shape = linear_only or not np.any(start[:linear])
     for iteration in range(1, max_iterations + 1):
         point = _normal_equations(design(parameters), weighted_intensity, parameters, shapes)
         if best is None or point.objective <= best.objective + max(1e-2, 1e-9 * abs(best.objective)):
@@ -92,7 +97,7 @@ def minimise(
         else:
             damping = max(10.0 * damping, 1e-3)
         step = _bounded_step(best, shapes, damping, hold_shape=hold_shape)
-        if not hold_shape and _squared_length(best, step, linear) < _SMALL_STEP:
+        if linear_only or (not hold_shape and _squared_length(best, step, linear) < _SMALL_STEP):
             return _solution(best, step, linear, iteration, converged=True)
         if not np.all(np.isfinite(step)) or damping > _LARGEST_DAMPING:
             break
@@ -135,22 +140,26 @@ def _cholesky(scaled: FloatArray) -> FloatArray:
 
 
 def _bounded_step(point: _Point, shapes: ShapeParameters, damping: float, *, hold_shape: bool) -> FloatArray:
-    """The step that solves the damped equations, with parameters at their bounds held there."""
+    """The step that solves the damped equations within bounds and largest steps.
+
+    A parameter that would go further is held at its limit while the others are solved for, so that one that
+    means little (the width of an absent phase) does not shorten the step of all.
+    """
     linear = point.parameters.size - len(shapes.names)
     now = point.parameters[linear:]
+    low = np.maximum(shapes.lower - now, -shapes.largest_step)
+    high = np.minimum(shapes.upper - now, shapes.largest_step)
     held = np.full(now.shape, hold_shape)
-    target = now.copy()
-    step = _damped_step(point, linear, damping, held, target - now)
-    for _ in range(3):
-        reached = now + step[linear:]
-        outside = ~held & ((reached < shapes.lower) | (reached > shapes.upper))
+    shift = np.zeros_like(now)
+    for _ in range(_HOLDING_ROUNDS):
+        step = _damped_step(point, linear, damping, held, shift)
+        outside = ~held & ((step[linear:] < low) | (step[linear:] > high))
         if not np.any(outside):
             break
+        shift = np.where(outside, np.clip(step[linear:], low, high), shift)
         held |= outside
-        target = np.where(outside, np.clip(reached, shapes.lower, shapes.upper), target)
-        step = _damped_step(point, linear, damping, held, target - now)
-    excess = float(np.max(np.abs(step[linear:]) / shapes.largest_step, initial=1.0))
-    return step / excess
+    step[linear:] = np.clip(step[linear:], low, high)
+    return step
 
 
 def _damped_step(point: _Point, linear: int, damping: float, held: NDArray[np.bool_], shift: FloatArray) -> FloatArray:

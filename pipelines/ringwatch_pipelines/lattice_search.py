@@ -27,20 +27,22 @@ def searched_start(*, layout: FitLayout, bins: FitBins, start: FloatArray) -> Fl
 
 
 def _best_lattice(layout: FitLayout, phase: PhaseLayout, bins: FitBins, start: FloatArray) -> FloatArray:
-    """Compare lattices by the sum of the peaks' height at the angles of the lines, first with blunted peaks.
+    """Compare lattices by the height of the pattern at the angles of their lines, coarsely and then finely.
 
-    Angles are taken linear in the lattice, about the best one of the step before.
+    Angles are taken linear in the lattice, about the best one of the step before. Roots of the heights and of the
+    reference intensities keep a few strong lines from ruling.
     """
     fwhm = float(np.median(fwhm_from_voigt(sigma=phase.sigma_deg, hwhm=phase.hwhm_deg)))
     fwhm += 2.0 * float(np.median(phase.hwhm_by_inverse_size_deg_nm)) / phase.phase.size_nm
     best = start
-    for reach, blunt in ((_REACH, 3.0), (_REACH / 8.0, 1.0)):
+    for reach in (_REACH, _REACH / 8.0):
         angles, slopes = phase.phase.lattice.two_theta_deg(
             hkl=phase.hkl, wavelength_m=layout.recipe.wavelength_m, free=best
         )
         changes = _trial_changes(len(start), reach) * best
+        one_step = float(np.median(np.abs(slopes) @ best)) * 2.0 * reach / (_STEPS - 1)
+        heights = _peak_heights(bins, fwhm, max(0.5 * fwhm, one_step))
         trials = angles + changes @ slopes.T
-        heights = _peak_heights(bins, fwhm, blunt * fwhm)
         scores = np.interp(trials, bins.angle_and_weight[0], heights, left=0.0, right=0.0) @ np.sqrt(phase.strength)
         best = best + changes[int(np.argmax(scores))]
     return best
@@ -58,16 +60,16 @@ def _trial_changes(free: int, reach: float) -> FloatArray:
 
 
 def _peak_heights(bins: FitBins, fwhm_deg: float, blunt_deg: float) -> FloatArray:
-    """(used,) square root of what stands above the surroundings, blunted; the root keeps strong lines from ruling."""
+    """(used,) root of what stands above the surroundings, blunted."""
     x, weight = bins.angle_and_weight
-    intensity = np.where(weight > 0.0, bins.weighted_intensity / np.where(weight > 0.0, weight, 1.0), 0.0)
+    counts = weight > 0.0
+    intensity = np.interp(x, x[counts], bins.weighted_intensity[counts] / weight[counts])
     width = (x[-1] - x[0]) / max(x.size - 1, 1)
-    narrow = _smoothed(intensity, max(int(0.5 * fwhm_deg / width), 1))
-    wide = _smoothed(intensity, max(int(10.0 * fwhm_deg / width), 3))
-    above = np.sqrt(np.maximum(narrow - wide, 0.0))
-    return _smoothed(above, max(int(blunt_deg / width), 1))
+    above = _smoothed(intensity, 0.5 * fwhm_deg / width) - _smoothed(intensity, 10.0 * fwhm_deg / width)
+    return _smoothed(np.sqrt(np.maximum(above, 0.0)), blunt_deg / width)
 
 
-def _smoothed(values: FloatArray, span: int) -> FloatArray:
-    span = min(span, values.size)
-    return np.convolve(values, np.full(span, 1.0 / span), mode="same")
+def _smoothed(values: FloatArray, span: float) -> FloatArray:
+    """Running mean over the nearest odd number of bins, which moves no peak."""
+    odd = 2 * min(int(0.5 * span), (values.size - 1) // 2) + 1
+    return np.convolve(values, np.full(odd, 1.0 / odd), mode="same")

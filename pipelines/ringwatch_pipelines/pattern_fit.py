@@ -12,6 +12,7 @@ from ringwatch_pipelines.gauss_newton import Solution, minimise
 from ringwatch_pipelines.lattice_search import searched_start
 from ringwatch_pipelines.patterns import FloatArray, Pattern
 from ringwatch_pipelines.peak_widths import InstrumentProfile, constant_instrument_profile
+from ringwatch_pipelines.phases import PhaseRole
 from ringwatch_pipelines.results import FitState
 
 __all__ = [
@@ -28,6 +29,9 @@ __all__ = [
 
 _LEAST_SIGNAL = 2.0
 """Root mean square of intensity / sigma below which there is nothing to fit; noise alone gives 1."""
+
+_WORTH_OF_A_SHAPE = 16.0
+"""Chi-square that a shape parameter may gain from noise alone: four sigmas."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +80,7 @@ def fit_pattern(*, pattern: Pattern, layout: FitLayout, start: FloatArray | None
     Parameters
     ----------
     start
-        (parameters,) of an earlier fit with the same layout.
+        (parameters,) of an earlier fit with the same layout, or `FitLayout.configured_start`.
 
     Returns
     -------
@@ -86,29 +90,50 @@ def fit_pattern(*, pattern: Pattern, layout: FitLayout, start: FloatArray | None
     bins = bins_from_pattern(pattern=pattern, recipe=layout.recipe)
     if _has_too_little(bins, layout):
         return _unfitted(pattern, layout, bins)
-    if start is None:
-        return _cold_fit(pattern, layout, bins)
-    return _fitted(pattern, layout, bins, _minimised(layout, bins, start))
+    solution = _cold_solution(layout, bins) if start is None else _minimised(layout, bins, start)
+    if not solution.converged:
+        solution = _without_free_phases(layout, bins, solution)
+    return _fitted(pattern, layout, bins, solution)
 
 
-def _cold_fit(pattern: Pattern, layout: FitLayout, bins: FitBins) -> PatternFit:
+def _cold_solution(layout: FitLayout, bins: FitBins) -> Solution:
     """From the configured lattice and from the searched one; the better fit wins."""
-    configured = np.concatenate([np.zeros(layout.linear), layout.shapes.mean])
+    configured = layout.configured_start()
     searched = searched_start(layout=layout, bins=bins, start=configured)
     moved = np.abs(searched - configured)[layout.linear :] > layout.shapes.largest_step
     starts = [configured, searched] if np.any(moved) else [configured]
     fits = [_minimised(layout, bins, start) for start in starts]
-    best = min(fits, key=lambda fit: (not fit.converged, fit.chi_square))
-    return _fitted(pattern, layout, bins, best)
+    return min(fits, key=lambda fit: (not fit.converged, fit.chi_square))
 
 
-def _minimised(layout: FitLayout, bins: FitBins, start: FloatArray) -> Solution:
+def _without_free_phases(layout: FitLayout, bins: FitBins, wandering: Solution) -> Solution:
+    """The fit at the configured lattices, where that shows that there was no phase whose lattice could be found.
+
+    The shape of a phase that is absent is that of the noise, and its refinement may never settle.
+    """
+    fixed = _minimised(layout, bins, layout.configured_start(), linear_only=True)
+    as_good = fixed.chi_square < wandering.chi_square + _WORTH_OF_A_SHAPE * len(layout.shapes.names)
+    return fixed if as_good and not _shows_free_phase(layout, fixed) else wandering
+
+
+def _shows_free_phase(layout: FitLayout, solution: Solution) -> bool:
+    """Whether the summed areas of a phase with free intensities stand above three sigmas."""
+    for phase in layout.phases:
+        rows = phase.linear_rows
+        variance = float(np.sum(solution.covariance[rows, rows]))
+        if phase.phase.role is PhaseRole.FREE and np.sum(solution.parameters[rows]) > 3.0 * np.sqrt(variance):
+            return True
+    return False
+
+
+def _minimised(layout: FitLayout, bins: FitBins, start: FloatArray, *, linear_only: bool = False) -> Solution:
     return minimise(
         design=lambda parameters: design_matrix(layout=layout, bins=bins, parameters=parameters),
         weighted_intensity=bins.weighted_intensity,
         start=start,
         shapes=layout.shapes,
         max_iterations=layout.recipe.max_iterations,
+        linear_only=linear_only,
     )
 
 

@@ -121,9 +121,9 @@ def _line_phase(fit: PatternFit, layout: PhaseLayout) -> LinePhaseTrack:
     seen = _seen_lines(fit, layout)[layout.leads]
     areas = {
         label: _estimate(fit, layout.first_row + index) if seen[index] else Estimate()
-        for index, label in enumerate(layout.labels())
+        for index, label in enumerate(layout.labels)
     }
-    in_range = [layout.labels()[index] for index in _in_range(fit.layout, layout)]
+    in_range = [layout.labels[index] for index in _in_range(fit.layout, layout)]
     lines = tuple(_line(label, areas[label]) for label in in_range)
     states = [line.state for line in lines]
     known = PeakState.PRESENT in states
@@ -168,7 +168,7 @@ def _ratio(fit: PatternFit, layout: PhaseLayout, areas: dict[str, Estimate]) -> 
     labels = layout.phase.ratio
     if labels is None or any(label not in areas or np.isnan(areas[label].value) for label in labels):
         return Estimate(), PeakState.UNDETERMINED
-    rows = [layout.first_row + layout.labels().index(label) for label in labels]
+    rows = [layout.first_row + layout.labels.index(label) for label in labels]
     return ratio_from_areas(areas=fit.parameters[rows], covariance=fit.covariance[np.ix_(rows, rows)])
 
 
@@ -272,7 +272,7 @@ def _blank_phase(layout: FitLayout, phase: PhaseLayout) -> PhaseTrack:
 
 def _blank_free(layout: FitLayout, phase: PhaseLayout) -> FreePhaseTrack:
     groups = _in_range(layout, phase)
-    _require_reported(phase, [phase.labels()[index] for index in groups])
+    _require_reported(phase, [phase.labels[index] for index in groups])
     nothing = np.full(groups.shape, np.nan)
     return FreePhaseTrack(
         name=phase.phase.name,
@@ -285,7 +285,7 @@ def _blank_free(layout: FitLayout, phase: PhaseLayout) -> FreePhaseTrack:
 
 
 def _blank_lines(layout: FitLayout, phase: PhaseLayout) -> LinePhaseTrack:
-    labels = [phase.labels()[index] for index in _in_range(layout, phase)]
+    labels = [phase.labels[index] for index in _in_range(layout, phase)]
     _require_reported(phase, labels)
     return LinePhaseTrack(
         name=phase.phase.name,

@@ -6,6 +6,7 @@ import numpy as np
 
 from ringwatch_pipelines.fit_layout import FitLayout, layout_from_recipe
 from ringwatch_pipelines.fit_recipe import FitRecipe
+from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.pattern_fit import PatternFit, fit_pattern
 from ringwatch_pipelines.patterns import FloatArray, Pattern
 from ringwatch_pipelines.phase_tracks import blank_tracked_from_layout, tracked_from_fit
@@ -62,12 +63,10 @@ def track(state: TrackerState, pattern: Pattern, recipe: FitRecipe) -> tuple[Tra
         The state is that of before where the fit is no good start for the next one.
     """
     layout = _layout(state, recipe)
-    start = _warm_start(state, layout, pattern)
-    fit = fit_pattern(pattern=pattern, layout=layout, start=start)
-    if start is not None and _is_misfit(state, fit) and _is_power_of_two(state.misfits + 1):
-        fit = _better(fit, fit_pattern(pattern=pattern, layout=layout))
+    state = state if state.layout is layout else TrackerState(layout=layout)
+    fit = _fit(state, layout, pattern)
     tracked = tracked_from_fit(fit)
-    return _next_state(replace(state, layout=layout), pattern, fit, tracked), fit, tracked
+    return _next_state(state, pattern, fit, tracked), fit, tracked
 
 
 def _layout(state: TrackerState, recipe: FitRecipe) -> FitLayout:
@@ -76,17 +75,29 @@ def _layout(state: TrackerState, recipe: FitRecipe) -> FitLayout:
     return layout_from_recipe(recipe)
 
 
-def _warm_start(state: TrackerState, layout: FitLayout, pattern: Pattern) -> FloatArray | None:
+def _fit(state: TrackerState, layout: FitLayout, pattern: Pattern) -> PatternFit:
+    search = _is_power_of_two(state.misfits + 1)
+    start = _warm_start(state, pattern)
+    if start is None:
+        return fit_pattern(pattern=pattern, layout=layout, start=None if search else layout.configured_start())
+    fit = fit_pattern(pattern=pattern, layout=layout, start=start)
+    if search and _is_misfit(state, fit):
+        fit = _better(fit, fit_pattern(pattern=pattern, layout=layout))
+    return fit
+
+
+def _warm_start(state: TrackerState, pattern: Pattern) -> FloatArray | None:
     """Parameters of the last good fit, if they mean the same for this pattern."""
-    if state.layout is not layout or state.two_theta_deg is None:
+    if state.two_theta_deg is None or not np.array_equal(state.two_theta_deg, pattern.two_theta_deg):
         return None
-    return state.parameters if np.array_equal(state.two_theta_deg, pattern.two_theta_deg) else None
+    return state.parameters
 
 
 def _is_misfit(state: TrackerState, fit: PatternFit) -> bool:
     if fit.state is FitState.NOT_CONVERGED:
         return True
-    return fit.state is FitState.CONVERGED and fit.chi_square > _JUMP * max(state.chi_square, 1.0)
+    jumped = fit.chi_square > _JUMP * max(state.chi_square, 1.0)
+    return fit.state is FitState.CONVERGED and state.parameters is not None and jumped
 
 
 def _better(one: PatternFit, other: PatternFit) -> PatternFit:
@@ -100,21 +111,30 @@ def _is_power_of_two(count: int) -> bool:
 def _next_state(state: TrackerState, pattern: Pattern, fit: PatternFit, tracked: Tracked) -> TrackerState:
     if fit.state is FitState.TOO_FEW_COUNTS:
         return state
-    first = state.parameters is None
-    misfit = not first and _is_misfit(state, fit)
     settled = state.misfits + 1 >= _NEW_NORMAL
-    if not _is_good_start(fit, tracked) or (misfit and not settled):
-        return replace(state, misfits=state.misfits + (not first))
+    if not _is_good_start(tracked) or (_is_misfit(state, fit) and not settled):
+        return replace(state, misfits=state.misfits + 1)
     return replace(
         state,
         two_theta_deg=pattern.two_theta_deg,
-        parameters=fit.parameters,
+        parameters=_next_start(fit, tracked),
         chi_square=fit.chi_square,
         misfits=0,
     )
 
 
-def _is_good_start(fit: PatternFit, tracked: Tracked) -> bool:
-    """Converged, with every phase of free intensities there: the lattice of an absent one is only its prior."""
+def _is_good_start(tracked: Tracked) -> bool:
+    """Converged, and some phase of free intensities is there if the recipe has any: else the frame shows no sample."""
     free = [phase for phase in tracked.phases if isinstance(phase, FreePhaseTrack)]
-    return fit.state is FitState.CONVERGED and all(phase.state is PeakState.PRESENT for phase in free)
+    seen = not free or any(phase.state is PeakState.PRESENT for phase in free)
+    return tracked.fit_state is FitState.CONVERGED and seen
+
+
+def _next_start(fit: PatternFit, tracked: Tracked) -> FloatArray:
+    """The fit's parameters; an absent phase goes back to its configured lattice, since the fitted one is noise."""
+    start, configured = fit.parameters.copy(), fit.layout.configured_start()
+    for layout, phase in zip(fit.layout.phases, tracked.phases, strict=True):
+        if isinstance(phase, FreePhaseTrack) and phase.state is not PeakState.PRESENT:
+            rows = np.unique(layout.rows[layout.rows >= 0])
+            start[rows] = configured[rows]
+    return read_only(start)

@@ -4,11 +4,23 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from fakes.synthetic_patterns import Truth, axis_deg, intensity, lagp, lioh, lithium, noisy, pattern, recipe
+from fakes.synthetic_patterns import (
+    WAVELENGTH_M,
+    Truth,
+    axis_deg,
+    intensity,
+    lagp,
+    lioh,
+    lithium,
+    noisy,
+    pattern,
+    recipe,
+)
 from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_from_tracked, values_from_tracked
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.pattern_fit import Hump
 from ringwatch_pipelines.patterns import Pattern
+from ringwatch_pipelines.phases import PhaseRole, phase_from_cell
 from ringwatch_pipelines.results import FitState, PeakState
 from ringwatch_pipelines.tracking import TrackerState, blank_tracked, track
 
@@ -117,6 +129,36 @@ def test_a_lasting_misfit_becomes_the_new_normal(after_one_frame):
         assert tracked.chi_square > 2.0
     assert state.misfits == 0
     assert state.chi_square > 2.0
+
+
+def test_a_free_phase_that_is_absent_does_not_slow_the_series_down():
+    nickel = phase_from_cell(
+        name="ni",
+        role=PhaseRole.FREE,
+        cell=(3.5238, 3.5238, 3.5238, 90, 90, 90),
+        space_group="F m -3 m",
+        d_min_A=1.2,
+        wavelength_m=WAVELENGTH_M,
+    )
+    both, state = recipe(lagp(), nickel), TrackerState()
+    for frame in range(6):
+        state, fit, tracked = track(state, pattern(replace(Truth(), li_110=0.0, li_200=0.0), frame), both)
+        assert [phase.state for phase in tracked.phases] == [PeakState.PRESENT, PeakState.ABSENT]
+        assert np.isnan(dict(tracked.phases[1].lattice)["a"].value)
+        assert state.misfits == 0
+    assert dict(zip(fit.layout.shapes.names, state.parameters[fit.layout.linear :], strict=True))["ni.a"] == 3.5238
+
+
+def test_a_series_without_the_sample_is_ready_when_it_comes():
+    state, level = TrackerState(), np.full(axis_deg().size, 400.0)
+    for frame in range(6):
+        state, _, tracked = track(state, noisy(level, np.sqrt(level / 2000.0), frame), RECIPE)
+        assert tracked.phases[0].state is PeakState.ABSENT
+    assert state.parameters is None
+    for frame in range(2):
+        state, _, tracked = track(state, pattern(replace(Truth(), a=8.2575), frame), RECIPE)
+    a = lattice_of(tracked)["a"]
+    assert abs(a.value - 8.2575) < 5.0 * a.sigma
 
 
 def test_tracking_does_not_change_the_state_it_was_given(after_one_frame):
