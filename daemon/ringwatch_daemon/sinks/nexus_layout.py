@@ -206,7 +206,7 @@ def _write_facts(entry: h5py.Group, start: RunStart) -> None:
 def _stored(value: str | float | bool | NDArray[np.generic]) -> Any:
     """Fixed-width bytes for text, the value itself for anything else."""
     if isinstance(value, str):
-        return np.array(value.encode() or b" ", dtype=h5py.string_dtype("utf-8", max(1, len(value.encode()))))
+        return np.array(value.encode(), dtype=h5py.string_dtype("utf-8", max(1, len(value.encode()))))
     if isinstance(value, np.ndarray) and value.dtype.kind == "U":
         return np.char.encode(value.astype(np.str_), "utf-8")
     return value
