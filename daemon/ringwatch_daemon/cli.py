@@ -181,3 +181,5 @@ def _log_to_stderr(*, verbose: bool) -> None:
     logging.basicConfig(
         level=logging.INFO if verbose or under_systemd else logging.WARNING, format="%(message)s", handlers=[handler]
     )
+    # FabIO complains of harmless tags in every areaDetector TIFF.
+    logging.getLogger("fabio").setLevel(logging.ERROR)
