@@ -56,6 +56,7 @@ def _add_ioc_arguments(ioc: argparse.ArgumentParser) -> None:
     pace = ioc.add_mutually_exclusive_group()
     pace.add_argument("--rate", type=float, help="frames per second of wall time")
     pace.add_argument("--own-rate", action="store_true", help="recorded frames follow each other as their times say")
+    add("--exposure", type=float, metavar="S", help="AcquireTime of recorded or counting frames; by default the period")
     add("--speed", type=float, help="data seconds per second of wall time")
     add("--attribute", action="append", default=[], metavar="NAME=VALUE", help="goes with every frame")
     add("--fault", action="append", default=[], metavar="KIND@ID[:SECONDS]", help="see ringwatch_simulators.faults")

@@ -192,10 +192,8 @@ def ring_modulation(
     turn = np.arange(azimuths) * (2 * np.pi / azimuths)
     smooth = 1.0 + second_harmonic * np.cos(2.0 * turn)
     width = np.radians(0.6)
-    spots = np.zeros(azimuths)
-    for azimuth, strength in grains:
-        distance = np.angle(np.exp(1j * (turn - azimuth)))
-        spots += strength * np.exp(-0.5 * (distance / width) ** 2)
+    distance = np.mod(turn - grains[:, :1] + np.pi, 2 * np.pi) - np.pi
+    spots = grains[:, 1] @ np.exp(-0.5 * (distance / width) ** 2)
     if spots.max() <= 0.0:
         return np.asarray(smooth / smooth.mean())
     return np.asarray((1.0 - spot_fraction) * smooth / smooth.mean() + spot_fraction * spots / spots.mean())

@@ -54,11 +54,13 @@ def _serve_plain(options: argparse.Namespace, common: IocOptions, resumption: Re
         supply = RecordedFrames(options.frames, options.darks)
     else:
         supply = CountingFrames(count=options.count or 10, shape=_shape(options.shape), dtype=options.dtype)
-    period_s = 1.0 / options.rate if options.rate else 1.0
-    pace = Pace(speed=options.speed or 1.0, own_rate=options.own_rate, loop=options.loop)
-    return DetectorIoc(
-        supply, replace(common, exposure_s=period_s, period_s=period_s, pace=pace), resumption=resumption
-    ).serve()
+    wall_period_s = 1.0 / options.rate if options.rate else 1.0
+    exposure_s = options.exposure or wall_period_s
+    period_s = max(exposure_s, wall_period_s)
+    speed = period_s / wall_period_s if options.rate else options.speed or 1.0
+    pace = Pace(speed=speed, own_rate=options.own_rate, loop=options.loop)
+    ioc_options = replace(common, exposure_s=exposure_s, period_s=period_s, pace=pace)
+    return DetectorIoc(supply, ioc_options, resumption=resumption).serve()
 
 
 def _serve_scenario(options: argparse.Namespace, common: IocOptions, resumption: Resumption | None) -> int:

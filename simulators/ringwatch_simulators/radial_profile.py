@@ -17,7 +17,8 @@ MINOR_SIZE_NM = {"li": 400.0, "lioh": 40.0, "alpo4": 40.0}
 """Crystallite sizes of the phases that stay as they are."""
 HUMP_CENTRE_DEG, HUMP_FWHM_DEG = 2.30, 0.90
 D_MIN_A = 0.95
-_NEAR_FWHM, _REACH_FWHM = 8.0, 80.0
+_NEAR_FWHM = 5.0
+_COARSE_STEP_DEG = 0.004
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +129,28 @@ def _lines(
 
 
 def add_lines(pattern: FloatArray, grid_deg: FloatArray, lines: list[Line]) -> None:
-    """Add each line to `pattern`, out to 80 of its widths.
+    """Add each line to `pattern`.
 
-    Beyond 8 widths a Voigt profile is its Lorentzian tail, ``hwhm / (pi x^2) (1 + (3 sigma^2 - hwhm^2) / x^2)``.
+    Beyond 5 widths a Voigt profile is its tail, ``hwhm / (pi x^2) (1 + (3 sigma^2 - hwhm^2) / x^2)``, which a coarse
+    grid holds well enough; nearer, the tail is held constant and the profile added on top of it.
     """
+    if not lines:
+        return
+    coarse = np.arange(grid_deg[0], grid_deg[-1] + _COARSE_STEP_DEG, _COARSE_STEP_DEG)
+    tails = np.zeros_like(coarse)
     start, step = grid_deg[0], grid_deg[1] - grid_deg[0]
     for line in lines:
-        fwhm = 2.0 * line.lorentz_hwhm_deg + line.gauss_sigma_deg / SIGMA_PER_FWHM
-        edges = line.two_theta_deg + fwhm * np.array([-_REACH_FWHM, -_NEAR_FWHM, _NEAR_FWHM, _REACH_FWHM])
-        at = np.clip(np.ceil((edges - start) / step), 0, grid_deg.size).astype(int)
-        for first, last in ((at[0], at[1]), (at[2], at[3])):
-            square = (grid_deg[first:last] - line.two_theta_deg) ** 2
-            correction = 1.0 + (3.0 * line.gauss_sigma_deg**2 - line.lorentz_hwhm_deg**2) / square
-            pattern[first:last] += line.area * line.lorentz_hwhm_deg / np.pi * correction / square
-        offset = grid_deg[at[1] : at[2]] - line.two_theta_deg
-        pattern[at[1] : at[2]] += line.area * voigt_profile(offset, line.gauss_sigma_deg, line.lorentz_hwhm_deg)
+        near_deg = _NEAR_FWHM * (2.0 * line.lorentz_hwhm_deg + line.gauss_sigma_deg / SIGMA_PER_FWHM)
+        tails += line.area * _tail(coarse - line.two_theta_deg, line, near_deg)
+        edges = line.two_theta_deg + np.array([-near_deg, near_deg])
+        first, last = np.clip(np.ceil((edges - start) / step), 0, grid_deg.size).astype(int)
+        offset = grid_deg[first:last] - line.two_theta_deg
+        profile = voigt_profile(offset, line.gauss_sigma_deg, line.lorentz_hwhm_deg)
+        pattern[first:last] += line.area * (profile - _tail(np.array(near_deg), line, near_deg))
+    pattern += np.interp(grid_deg, coarse, tails)
+
+
+def _tail(offset_deg: FloatArray, line: Line, near_deg: float) -> FloatArray:
+    square = np.maximum(offset_deg**2, near_deg**2)
+    correction = 1.0 + (3.0 * line.gauss_sigma_deg**2 - line.lorentz_hwhm_deg**2) / square
+    return np.asarray(line.lorentz_hwhm_deg / np.pi * correction / square)

@@ -3,9 +3,11 @@
 A frame leaves exactly as the file holds it: same type, same orientation as FabIO or h5py give it.
 Unique id, time and attributes are those that areaDetector left in a TIFF; other files bring no
 time that is safe to use (a naive date has no zone), so their frames are stamped when they go out.
+An exposure that the file tells goes along as ``AcquireTime``.
 """
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_simulators.errors import FrameFileError
-from ringwatch_simulators.supply import Exposure, SuppliedFrame
+from ringwatch_simulators.supply import AttributeValue, Exposure, SuppliedFrame
 from ringwatch_simulators.tiff_tags import AreaDetectorTags, read_tags
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".hdf", ".nxs", ".nx"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 IMAGE_SUFFIXES = HDF5_SUFFIXES | TIFF_SUFFIXES | {".cbf", ".edf", ".img", ".mar3450", ".mccd", ".raw", ".ge2", ".ge3"}
+_EXPOSURE_NAME = re.compile(r"(exposure|acquire) ?time ?(\(s\))?", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 _NO_TAGS = AreaDetectorTags(None, None, ())
 
 
@@ -65,7 +69,16 @@ class RecordedFrames:
             return SuppliedFrame(np.zeros_like(image), shutter_closed=True)
         tags = read_tags(place.path) if place.path.suffix.lower() in TIFF_SUFFIXES else _NO_TAGS
         closed = place.dark if self._has_darks else None
-        return SuppliedFrame(image, tags.unique_id, tags.timestamp_ns, closed, tags.attributes)
+        attributes: tuple[tuple[str, AttributeValue], ...] = (*tags.attributes, *_exposure(tags))
+        return SuppliedFrame(image, tags.unique_id, tags.timestamp_ns, closed, attributes)
+
+
+def _exposure(tags: AreaDetectorTags) -> Iterator[tuple[str, float]]:
+    """The recorded exposure under the name that areaDetector uses, where an attribute tells it in seconds."""
+    for name, text in tags.attributes:
+        if _EXPOSURE_NAME.fullmatch(name.strip()) and _NUMBER.fullmatch(text.strip()):
+            yield "AcquireTime", float(text)
+            return
 
 
 def _places(paths: Sequence[str], *, dark: bool) -> Iterator[_Place]:

@@ -98,6 +98,7 @@ def test_the_counter_can_be_set_and_the_shutter_closed_and_an_acquisition_stoppe
         PVA_MONITOR
         + """
 put("cam1:ArrayCounter", 100, wait=True)
+context.put(P + "Sim:Fault", "duplicate", timeout=20.0)
 put("cam1:ShutterControl", 0, wait=True)
 put("cam1:NumImages", 1, wait=True)
 put("cam1:Acquire", 1, wait=True)
@@ -109,14 +110,15 @@ put("cam1:Acquire", 1)
 until(lambda: get("cam1:DetectorState_RBV", as_string=True) == "Acquire")
 put("cam1:Acquire", 0)
 until(lambda: get("cam1:DetectorState_RBV", as_string=True) == "Aborted")
-until(lambda: any(isinstance(one, dict) for one in got))
+until(lambda: len([one for one in got if isinstance(one, dict)]) > 1)
 print(json.dumps({"got": got, "readback": get("cam1:AcquireTime_RBV"), "busy": get("cam1:AcquireBusy"),
                   "status": get("cam1:ShutterStatus_RBV", as_string=True)}))
 """
     )
     with running_ioc("--start-paused", "--rate", "20", "--count", "4", "--attribute", "IonChamber=0.5") as ioc:
         seen = run_client(ioc, script)
-    (frame,) = frames_in(seen["got"])
+    frame, again = frames_in(seen["got"])
+    assert frame == again  # the fault asked for by its record
     assert (frame["id"], frame["first"]) == (101, 0)
     assert frame["attributes"]["ShutterClosed"] == 1
     assert frame["attributes"]["IonChamber"] == 0.5
@@ -166,6 +168,23 @@ print(json.dumps({"got": got}))
     assert ids[3] >= 3 + 15 + 1
     assert all(frame["first"] == frame["id"] for frame in frames)
     assert got[got.index(frames[2]) + 1] == "Disconnected"
+
+
+def test_an_ioc_that_was_killed_comes_back_on_the_same_ports_and_counts_from_one():
+    script = """
+from p4p.client.thread import Context
+context = Context("pva", nt=False)
+assert context.put(P + "cam1:NumImages", 1, timeout=20.0) is None
+context.put(P + "cam1:Acquire", 1, timeout=20.0, process=True, wait=True)
+print(json.dumps(context.get(P + "Pva1:Image", timeout=20.0).uniqueId))
+"""
+    with running_ioc("--start-paused", "--rate", "20") as first:
+        assert run_client(first, script) == 1
+        assert run_client(first, script) == 2
+        first.kill()
+        with running_ioc("--start-paused", "--rate", "20", ports=first.ports) as second:
+            assert second.pid != first.pid
+            assert run_client(second, script) == 1
 
 
 def test_ophyd_stages_and_triggers_the_detector():

@@ -101,6 +101,37 @@ def test_the_pilatus_sequence_keeps_its_ids_and_times(recordings):
     assert [frame.unique_id for frame in served] == [4051, 4052, 4053, 4056, 4057]
     assert served[0].end_ns == 1479040003375356916
     assert dict(served[0].attributes)["ID RingCurrent"] == "101.786010"
+    assert dict(served[0].attributes)["AcquireTime"] == 29.999
+
+
+@pytest.mark.sockets
+@pytest.mark.recordings
+def test_a_replayed_sequence_keeps_the_gaps_in_its_ids_and_its_times_on_the_wire(recordings):
+    script = """
+from p4p.client.thread import Context
+context = Context("pva", nt=False)
+got = []
+def event(value):
+    if value.dimension:
+        stamp = value.timeStamp.secondsPastEpoch * 10**9 + value.timeStamp.nanoseconds
+        exposure = next(one.value for one in value.attribute if one.name == "AcquireTime")
+        got.append([value.uniqueId, stamp, int(value.value.astype("int64").sum()), exposure])
+watch = context.monitor(P + "Pva1:Image", event, request="field()record[queueSize=64]")
+context.get(P + "Pva1:Image", timeout=20.0)
+context.put(P + "cam1:Acquire", 1, timeout=20.0)
+end = time.monotonic() + 20
+while len(got) < 5 and time.monotonic() < end:
+    time.sleep(0.02)
+print(json.dumps(got))
+"""
+    folder = recordings / "frames" / "pilatus_areadetector_seq"
+    with running_ioc("--frames", str(folder), "--start-paused", "--own-rate", "--speed", "200") as ioc:
+        got = run_client(ioc, script)
+    sums = [int(fabio.open(str(path)).data.sum(dtype="int64")) for path in sorted(folder.glob("*.tif"))]
+    assert [one[0] for one in got] == [4051, 4052, 4053, 4056, 4057]
+    assert got[0][1] == 1479040003375356916
+    assert [one[2] for one in got] == sums
+    assert {one[3] for one in got} == {29.999}
 
 
 @pytest.mark.sockets
