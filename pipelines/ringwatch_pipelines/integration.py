@@ -5,7 +5,6 @@ Applying that to a frame is `ringwatch_pipelines.operators`. No other file impor
 """
 
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pyFAI.detectors import Detector, detector_factory
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
-from scipy.sparse import csr_array
 
 from ringwatch_pipelines.corrections import BoolArray, Corrections, Dark, VarianceModel, select_dark
 from ringwatch_pipelines.errors import CorrectionError, GeometryError
-from ringwatch_pipelines.folds import Fold, HistogramFold, SplitFold, WindowFold
+from ringwatch_pipelines.fold_building import BinLists, histogram_fold, sector_fold, split_fold
+from ringwatch_pipelines.folds import Fold
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.geometry import Geometry
 from ringwatch_pipelines.operators import DarkSums, Integrated, IntegrationOperator, SectorOperator, SectorPattern
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
+from ringwatch_pipelines.poni_text import detector_config_of, number_of, poni_entries, positive_of, require_entries
 
 __all__ = [
     "Binning",
@@ -88,8 +88,8 @@ def geometry_from_poni(text: str, *, origin: str, shape: tuple[int, int] | None 
     GeometryError
         The text is no calibration, lacks something, or does not fit `shape`.
     """
-    entries = _poni_entries(text)
-    _require_entries(entries, origin)
+    entries = poni_entries(text)
+    require_entries(entries, origin)
     detector = _detector_from_entries(entries, origin)
     rows_columns = _shape_of(detector, shape, origin)
     config = {key: value for key, value in detector.get_config().items() if key != "orientation"}
@@ -100,62 +100,20 @@ def geometry_from_poni(text: str, *, origin: str, shape: tuple[int, int] | None 
         detector=type(detector).__name__,
         detector_config=json.dumps({**config, "orientation": orientation}, sort_keys=True, default=str),
         shape=rows_columns,
-        distance_m=_positive(entries, "distance", origin),
-        poni1_m=_number(entries, "poni1", origin),
-        poni2_m=_number(entries, "poni2", origin),
-        rot1_rad=_number(entries, "rot1", origin, default=0.0),
-        rot2_rad=_number(entries, "rot2", origin, default=0.0),
-        rot3_rad=_number(entries, "rot3", origin, default=0.0),
-        wavelength_m=_positive(entries, "wavelength", origin),
+        distance_m=positive_of(entries, "distance", origin),
+        poni1_m=number_of(entries, "poni1", origin),
+        poni2_m=number_of(entries, "poni2", origin),
+        rot1_rad=number_of(entries, "rot1", origin, default=0.0),
+        rot2_rad=number_of(entries, "rot2", origin, default=0.0),
+        rot3_rad=number_of(entries, "rot3", origin, default=0.0),
+        wavelength_m=positive_of(entries, "wavelength", origin),
         orientation=orientation,
     )
 
 
-def _poni_entries(text: str) -> dict[str, str]:
-    """Keys in lower case; the last entry of a key counts, as in pyFAI."""
-    entries = {}
-    for line in text.splitlines():
-        key, colon, value = line.partition(":")
-        if colon and not line.lstrip().startswith("#"):
-            entries[key.strip().lower()] = value.strip()
-    if "dist" in entries:
-        entries.setdefault("distance", entries["dist"])
-    return entries
-
-
-def _require_entries(entries: dict[str, str], origin: str) -> None:
-    missing = [key for key in ("distance", "poni1", "poni2") if key not in entries]
-    if missing:
-        raise GeometryError(f"a .poni calibration was expected, but {origin} lacks {', '.join(missing)}")
-    if entries.get("wavelength", "None") == "None":
-        raise GeometryError(f"a wavelength in metres was expected, but {origin} has none: add a line 'Wavelength: ...'")
-    if entries.get("parallax", "false").lower() == "true":
-        raise GeometryError(f"{origin} asks for a parallax correction, which is not supported: calibrate without it")
-
-
-def _number(entries: dict[str, str], key: str, origin: str, default: float | None = None) -> float:
-    value = entries.get(key)
-    if value is None and default is not None:
-        return default
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise GeometryError(f"a number was expected for {key} in {origin}, got {value!r}")
-    return number
-
-
-def _positive(entries: dict[str, str], key: str, origin: str) -> float:
-    number = _number(entries, key, origin)
-    if number <= 0:
-        raise GeometryError(f"a positive {key} was expected in {origin}, got {number:g}")
-    return number
-
-
 def _detector_from_entries(entries: dict[str, str], origin: str) -> Any:
     name = entries.get("detector", "Detector")
-    config = _detector_config(entries, origin)
+    config = detector_config_of(entries, origin)
     try:
         return detector_factory(name, config)
     # Its constructors raise whatever they meet; all of it means an unusable detector.
@@ -164,20 +122,6 @@ def _detector_from_entries(entries: dict[str, str], origin: str) -> Any:
         raise GeometryError(
             f"a detector known to pyFAI was expected, but {origin} names {name} with {config}: {reason}"
         ) from error
-
-
-def _detector_config(entries: dict[str, str], origin: str) -> dict[str, Any]:
-    text = entries.get("detector_config")
-    if text is None:
-        sizes = {f"pixel{axis}": f"pixelsize{axis}" for axis in (1, 2)}
-        return {new: _number(entries, old, origin) for new, old in sizes.items() if old in entries}
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise GeometryError(f"JSON was expected for Detector_config in {origin}, got {text!r}") from error
-    if not isinstance(config, dict):
-        raise GeometryError(f"a JSON object was expected for Detector_config in {origin}, got {text!r}")
-    return config
 
 
 def _shape_of(detector: Any, shape: tuple[int, int] | None, origin: str) -> tuple[int, int]:
@@ -271,8 +215,9 @@ def build_operator(
         split={"none": "no", "bbox": "bbox"}[binning.splitting],
         algo="CSR",
     )
-    make = _histogram_fold if binning.splitting == "none" else _split_fold
-    fold: Fold = make(engine, pixels.weight)
+    lists = BinLists(starts=engine.indptr, pixels=engine.indices, shares=engine.data)
+    make = histogram_fold if binning.splitting == "none" else split_fold
+    fold: Fold = make(lists=lists, weight=pixels.weight)
     norm, squares = _norm_and_squares(fold)
     if not norm.any():
         raise GeometryError(
@@ -315,45 +260,6 @@ def _two_theta_deg(pixels: _Pixels) -> FloatArray:
     return np.rad2deg(np.asarray(radians, dtype=np.float64))
 
 
-def _histogram_fold(engine: Any, weight: NDArray[np.float64]) -> HistogramFold:
-    """The bin of each pixel, from the pixels of each bin that pyFAI lists."""
-    sizes = np.diff(engine.indptr)
-    dtype = np.uint16 if engine.bins < np.iinfo(np.uint16).max else np.int32
-    bin_of_pixel = np.full(weight.size, engine.bins, dtype=dtype)
-    bin_of_pixel[engine.indices] = np.repeat(np.arange(engine.bins, dtype=dtype), sizes)
-    bin_of_pixel[weight.ravel() == 0] = engine.bins
-    return HistogramFold(
-        bin_of_pixel=read_only(bin_of_pixel.reshape(weight.shape)),
-        weight=read_only(weight.astype(np.float32)),
-        bins=int(engine.bins),
-        most_pixels=int(sizes.max(initial=0)),
-    )
-
-
-def _split_fold(engine: Any, weight: NDArray[np.float64]) -> SplitFold:
-    """The shares of each pixel, from the shares in each bin that pyFAI lists."""
-    by_bin = csr_array((engine.data, engine.indices, engine.indptr), shape=(engine.bins, weight.size))
-    by_pixel = by_bin[:, np.flatnonzero(weight)].tocsc()
-    by_pixel.sort_indices()
-    spread = np.zeros(weight.size, dtype=np.uint16)
-    spread[np.flatnonzero(weight)] = np.diff(by_pixel.indptr)
-    first_bin = np.zeros(weight.size, dtype=np.uint16 if engine.bins <= np.iinfo(np.uint16).max else np.uint32)
-    ends = np.cumsum(spread, dtype=np.int64)
-    listed = np.flatnonzero(spread)
-    first_bin[listed] = by_pixel.indices[ends[listed] - spread[listed]]
-    if (by_pixel.indices[ends[listed] - 1] - first_bin[listed] + 1 != spread[listed]).any():
-        raise GeometryError("a pixel was expected to spread over neighbouring bins, but pyFAI left some out")
-    columns = weight.shape[1]
-    return SplitFold(
-        first_bin=read_only(first_bin.reshape(weight.shape)),
-        bins_of_pixel=read_only(spread.reshape(weight.shape)),
-        coefficients=read_only(np.asarray(by_pixel.data, dtype=np.float32)),
-        row_starts=read_only((ends - spread)[::columns]),
-        weight=read_only(weight.astype(np.float32)),
-        bins=int(engine.bins),
-    )
-
-
 def build_sector_operator(
     *,
     geometry: Geometry,
@@ -387,7 +293,13 @@ def build_sector_operator(
         )
     pixels = _pixels(geometry, corrections)
     edges = np.linspace(two_theta_min_deg, two_theta_max_deg, radial_bins + 1)
-    fold = _sector_fold(pixels, edges, sectors)
+    fold = sector_fold(
+        two_theta_deg=_two_theta_deg(pixels),
+        azimuth_rad=pixels.integrator.center_array(geometry.shape, "chi_rad", scale=False),
+        weight=pixels.weight,
+        edges_deg=edges,
+        sectors=sectors,
+    )
     norm, squares = _norm_and_squares(fold)
     if not norm.any():
         raise GeometryError(f"no pixel counts between {two_theta_min_deg:g} and {two_theta_max_deg:g} degree two theta")
@@ -402,32 +314,3 @@ def build_sector_operator(
         azimuth_deg=read_only((np.arange(sectors) + 0.5) * 360.0 / sectors),
         geometry_fingerprint=geometry.fingerprint,
     )
-
-
-def _sector_fold(pixels: _Pixels, edges: FloatArray, sectors: int) -> WindowFold:
-    two_theta_deg = _two_theta_deg(pixels).ravel()
-    inside = (two_theta_deg >= edges[0]) & (two_theta_deg < edges[-1]) & (pixels.weight.ravel() > 0)
-    listed = np.flatnonzero(inside)
-    bins = sectors * (edges.size - 1)
-    chi = np.mod(pixels.integrator.center_array(pixels.weight.shape, "chi_rad", scale=False).ravel()[listed], 2 * np.pi)
-    sector = np.minimum((chi / (2 * np.pi) * sectors).astype(np.int64), sectors - 1)
-    radial = np.searchsorted(edges, two_theta_deg[listed], side="right") - 1
-    grid = _grid_of(listed.size)
-    bin_of_pixel = np.full(grid, bins, dtype=np.int32)
-    bin_of_pixel.ravel()[: listed.size] = sector * (edges.size - 1) + radial
-    # The rest of the last row repeats pixel 0, in the bin of pixels that never count.
-    window = np.zeros(grid, dtype=np.int32)
-    window.ravel()[: listed.size] = listed
-    weight = pixels.weight.astype(np.float32)
-    inner = HistogramFold(
-        bin_of_pixel=read_only(bin_of_pixel),
-        weight=read_only(weight.ravel()[window]),
-        bins=bins,
-        most_pixels=int(np.bincount(bin_of_pixel.ravel())[:bins].max(initial=0)),
-    )
-    return WindowFold(pixels=read_only(window), inner=inner, weight=read_only(weight))
-
-
-def _grid_of(pixels: int, columns: int = 1024) -> tuple[int, int]:
-    """(rows, columns) of a small frame that holds so many pixels."""
-    return (max(1, -(-pixels // columns)), columns)
