@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from p4p.client.thread import Context
+
 READY_TIMEOUT_S = 60.0
 
 
@@ -104,6 +106,16 @@ class IocHandle:
     def epics(self) -> dict[str, str]:
         """Only the EPICS variables for a client, as for ``p4p.client.thread.Context(conf=...)``."""
         return self.ports.client_environment()
+
+    def get(self, name: str) -> Any:
+        """The value of one of its records."""
+        with Context("pva", conf=self.epics, useenv=False) as context:
+            return context.get(self.prefix + name, timeout=READY_TIMEOUT_S)
+
+    def put(self, name: str, value: object) -> None:
+        """Write to one of its records."""
+        with Context("pva", conf=self.epics, useenv=False) as context:
+            context.put(self.prefix + name, value, timeout=READY_TIMEOUT_S, wait=False)
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait for the READY line."""
