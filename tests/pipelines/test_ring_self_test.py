@@ -266,3 +266,28 @@ def test_the_rings_of_real_ceria_lie_within_400_ppm(recordings):
     assert result.lines_found == lines.size
     assert abs(result.worst_offset_ppm) < 400
     assert not judge(image[::-1], geometry, lines, upto_deg=13.0, bins=1500).passed
+
+
+def cell_pattern(scale=1.0, *, electrolyte=1.0, counts=400.0):
+    """Sectors of a lithium cell at 0.1173 A: electrolyte, lithium, copper, separator and a hump."""
+    axis = np.arange(0.9, 4.7, 0.0072)
+    lines = {place: electrolyte * strength for place, strength in zip(LAGP_DEG, LAGP_STRENGTHS, strict=True)}
+    lines |= {2.7081: 6.0, 3.8302: 1.0, 2.4478: 8.0, 3.2205: 60.0, 3.7188: 28.0, 1.0735: 30.0, 1.29: 40.0, 1.41: 35.0}
+    rate = 60 + 200 * np.exp(-axis) + 40 * np.exp(-0.5 * ((axis - 2.0) / 0.5) ** 2)
+    for place, strength in lines.items():
+        rate = rate + strength * np.exp(-4 * np.log(2) * ((axis - place * scale) / 0.0195) ** 2)
+    norm = np.full((12, axis.size), counts)
+    intensity = np.random.default_rng(11).poisson(rate * norm) / norm
+    return SectorPattern(intensity, np.sqrt(intensity / norm), norm, axis, np.arange(12) * 30.0 + 15)
+
+
+LAGP_DEG = [1.1436, 1.6066, 1.6280, 1.8988, 2.2873, 2.5081, 2.5438, 2.8076, 2.8199, 3.6026, 3.7981, 3.8162, 4.3080]
+LAGP_STRENGTHS = [22, 75, 49, 100, 43, 18, 30, 30, 23, 28, 13, 6.7, 19]
+
+
+@pytest.mark.parametrize("counts", [400.0, 5.0])
+def test_the_electrolyte_of_a_cell_is_found_among_all_that_is_in_the_beam(counts):
+    lines = {"lines_two_theta_deg": LAGP_DEG, "relative_strengths": LAGP_STRENGTHS}
+    assert ring_self_test(pattern=cell_pattern(counts=counts), **lines).passed
+    assert not ring_self_test(pattern=cell_pattern(1.004, counts=counts), **lines).passed
+    assert not ring_self_test(pattern=cell_pattern(electrolyte=0.0, counts=counts), **lines).passed
