@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class ChannelClosed(Exception):  # noqa: N818 - a state of the channel, caught by its reader, not a fault
-    """No more items will come."""
+    """No more items will come; the message may say why."""
 
 
 class Channel(Generic[T]):

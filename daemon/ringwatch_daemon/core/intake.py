@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from ringwatch_daemon.core.channels import ChannelClosed
 from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.core.records import QueueLevel
 from ringwatch_pipelines.frames import Frame
@@ -85,6 +86,7 @@ class Intake:
         self._high_water = 0
         self._dropped = 0
         self._closed = False
+        self._closed_because = ""
         self._changed = threading.Condition()
 
     def frame(self, frame: Frame) -> None:
@@ -119,10 +121,18 @@ class Intake:
             self._note(SourceWarning(self._clock.utc_ns(), kind, text))
 
     def take(self, timeout_s: float) -> Item | None:
-        """The oldest item, or None when none came within `timeout_s`."""
+        """The oldest item, or None when none came within `timeout_s`.
+
+        Raises
+        ------
+        ChannelClosed
+            The intake is closed and empty; the message is what `close` was told.
+        """
         with self._changed:
             self._changed.wait_for(lambda: bool(self._items) or self._closed, timeout_s)
             if not self._items:
+                if self._closed:
+                    raise ChannelClosed(self._closed_because)
                 return None
             item = self._items.popleft()
             if isinstance(item, Frame):
@@ -130,10 +140,11 @@ class Intake:
                 self._changed.notify_all()
             return item
 
-    def close(self) -> None:
+    def close(self, why: str) -> None:
         """Take no more and let nobody wait; what is inside can still be taken."""
         with self._changed:
             self._closed = True
+            self._closed_because = why
             self._changed.notify_all()
 
     def level(self) -> QueueLevel:

@@ -9,6 +9,7 @@ from typing import Protocol
 from ringwatch_daemon.core.records import Record
 from ringwatch_pipelines.cycling import CyclerSamples
 from ringwatch_pipelines.frames import Frame
+from ringwatch_pipelines.results import FrameResult
 
 
 class FrameIntake(Protocol):
@@ -42,6 +43,17 @@ class FrameSource(Protocol):
 
         Runs in a thread of its own and owns everything it starts there. An exception ends the run
         of the daemon; whatever can mend itself (a connection, a bad frame) is told, not raised.
+        """
+        ...
+
+
+class FrameAnalyser(Protocol):
+    """The science of a run: frames in their order, one result each."""
+
+    def analyse(self, frame: Frame, *, timestamp_ns: int) -> FrameResult:
+        """Analyse the next frame; `timestamp_ns` is UTC at mid-exposure.
+
+        Poor data are told in the result. An exception costs this frame and no other.
         """
         ...
 

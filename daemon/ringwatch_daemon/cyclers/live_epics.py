@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import epics
-
-# First, so that pyepics loads the same libCom as the servers and PVA clients of this process.
+# isort: off
+# In this order, so that pyepics loads the same libCom as the servers and PVA clients of this process.
 import epicscorelibs.path.pyepics  # noqa: F401 - imported for what it sets
+import epics
+# isort: on
 
 from ringwatch_daemon.core.channels import Channel
 from ringwatch_daemon.core.clock import Clock

@@ -5,11 +5,8 @@ the cell -> record.
 """
 
 import logging
-import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event as StopRequest
 
 import numpy as np
 
@@ -17,6 +14,7 @@ from ringwatch_daemon.core.channels import Channel, ChannelClosed
 from ringwatch_daemon.core.clock import NS_PER_S, Clock
 from ringwatch_daemon.core.intake import ConnectionChange, DroppedFrame, Intake, Item, RefusedFrame, SourceWarning
 from ringwatch_daemon.core.ledger import Admission, Ledger
+from ringwatch_daemon.core.ports import FrameAnalyser
 from ringwatch_daemon.core.records import (
     CellStateUpdate,
     CyclingSamples,
@@ -30,7 +28,7 @@ from ringwatch_daemon.core.records import (
     Status,
 )
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerProblem
-from ringwatch_pipelines.analysis import Analyser
+from ringwatch_daemon.workers.early_records import EarlyRecords
 from ringwatch_pipelines.coupling import Coupler
 from ringwatch_pipelines.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.errors import RingwatchError
@@ -40,8 +38,6 @@ from ringwatch_pipelines.results import FrameResult
 LOG = logging.getLogger(__name__)
 STATUS_EVERY_S = 1.0
 TAKE_WAIT_S = 0.2
-EARLY_EVENTS = 1000
-"""Newest events kept while no frame has come yet: a detector that is off for a week must not fill the memory."""
 NAN = float("nan")
 
 
@@ -60,7 +56,7 @@ class AnalysisParts:
     """What the stage works with; the composition root makes it."""
 
     intake: Intake
-    analyser: Analyser
+    analyser: FrameAnalyser
     coupler: Coupler | None
     cycler: Channel[CyclerItem] | None
     records: Channel[Record]
@@ -78,58 +74,39 @@ class AnalysisStage:
         self._parts = parts
         self._ledger = Ledger()
         self._started = False
+        self._wanted = True
         self._flags: list[str] = []
         self._source_state = "WAITING"
         self._source_text = "no connection yet"
         self._latency_s = NAN
         self._next_status_s = 0.0
-        self._early_samples: list[Record] = []
-        self._early_events: deque[Record] = deque(maxlen=EARLY_EVENTS)
+        self._early = EarlyRecords()
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Standing warnings about the run."""
-        return tuple(self._flags)
+    def run(self) -> None:
+        """Work until the intake is closed and empty and the cycler has told everything, then end the run.
 
-    def status(self) -> Status:
-        """Health at this moment; may be asked from any thread."""
-        parts = self._parts
-        queues = [parts.intake.level(), parts.records.level()]
-        if parts.cycler is not None:
-            queues.append(parts.cycler.level())
-        return Status(
-            timestamp_ns=parts.clock.utc_ns(),
-            source_state=self._source_state,
-            source_text=self._source_text,
-            totals=self._ledger.totals,
-            queues=tuple(queues),
-            latency_s=self._latency_s,
-            flags=self.flags,
-        )
-
-    def run(self, source_done: StopRequest) -> None:
-        """Work until the source is done and nothing waits any more, then end the run.
-
-        Parameters
-        ----------
-        source_done
-            Set when nothing more will be put into the intake.
+        Ends early when nobody takes the records any more.
         """
         why = "the analysis failed"
         try:
-            while True:
-                done = source_done.is_set()
-                item = self._parts.intake.take(0.0 if done else TAKE_WAIT_S)
-                self._take_cycler()
-                if item is not None:
-                    self._take(item)
-                elif done:
-                    break
-                self._tell_status()
-            self._wait_for_cycler()
-            why = "the source ended or a stop was asked for"
+            why = self._work_off_intake()
+            while self._wanted and self._take_cycler(TAKE_WAIT_S):
+                pass
         finally:
             self._end(why)
+
+    def _work_off_intake(self) -> str:
+        """Take everything to the end of the intake, and say why that came."""
+        while self._wanted:
+            try:
+                item = self._parts.intake.take(TAKE_WAIT_S)
+            except ChannelClosed as end:
+                return str(end)
+            self._take_cycler(0.0)
+            if item is not None:
+                self._take(item)
+            self._tell_status()
+        return "the records are not taken any more"
 
     def _take(self, item: Item) -> None:
         match item:
@@ -154,7 +131,7 @@ class AnalysisStage:
         self._settle(frame, admission, outcome)
         for notice in outcome.result.notices if outcome.result else ():
             self._event(admission.timestamp_ns, _row(admission), notice.kind, notice.text, notice.sigma_h)
-            if notice.standing:
+            if notice.standing and notice.text not in self._flags:
                 self._flags.append(notice.text)
         self._latency_s = (self._parts.clock.utc_ns() - frame.received_ns) / NS_PER_S
 
@@ -228,12 +205,12 @@ class AnalysisStage:
         )
         self._put(record)
 
-    def _take_cycler(self) -> bool:
-        """Take what the cycler has; False when no more will come."""
+    def _take_cycler(self, timeout_s: float) -> bool:
+        """Take what the cycler has, waiting up to `timeout_s` for something; False when no more will come."""
         if self._parts.cycler is None:
             return False
         try:
-            items = self._parts.cycler.take_all(0.0)
+            items = self._parts.cycler.take_all(timeout_s)
         except ChannelClosed:
             return False
         for item in items:
@@ -252,26 +229,20 @@ class AnalysisStage:
             rows = np.array([earlier.row for earlier in coupled.earlier], dtype=np.int64)
             self._put(CellStateUpdate(rows, tuple(earlier.state for earlier in coupled.earlier)))
 
-    def _wait_for_cycler(self) -> None:
-        while self._take_cycler():
-            time.sleep(0.02)
-
     def _begin(self, started_ns: int) -> None:
+        start = self._parts.begin_run(started_ns)
         self._started = True
-        self._parts.records.put(self._parts.begin_run(started_ns))
-        for record in (*self._early_samples, *self._early_events):
-            self._parts.records.put(record)
-        self._early_samples.clear()
-        self._early_events.clear()
+        for record in (start, *self._early.release()):
+            self._put(record)
 
     def _put(self, record: Record) -> None:
         """Hand a record on; what happens before the first frame waits for the run to begin."""
         if self._started:
-            self._parts.records.put(record)
+            self._wanted = self._parts.records.put(record)
         elif isinstance(record, CyclingSamples):
-            self._early_samples.append(record)
-        else:
-            self._early_events.append(record)
+            self._early.add_samples(record.samples)
+        elif isinstance(record, Event):
+            self._early.add_event(record)
 
     def _event(self, timestamp_ns: int, row: int, kind: str, text: str, sigma_h: float = NAN) -> None:
         LOG.info("%s: %s", kind, text)
@@ -281,13 +252,31 @@ class AnalysisStage:
         now_s = self._parts.clock.monotonic_s()
         if self._started and now_s >= self._next_status_s:
             self._next_status_s = now_s + STATUS_EVERY_S
-            self._put(self.status())
+            self._put(self._status())
+
+    def _status(self) -> Status:
+        parts = self._parts
+        queues = [parts.intake.level(), parts.records.level()]
+        if parts.cycler is not None:
+            queues.append(parts.cycler.level())
+        return Status(
+            timestamp_ns=parts.clock.utc_ns(),
+            source_state=self._source_state,
+            source_text=self._source_text,
+            totals=self._ledger.totals,
+            queues=tuple(queues),
+            latency_s=self._latency_s,
+            flags=tuple(self._flags),
+        )
 
     def _end(self, why: str) -> None:
         if self._started:
-            self._put(self.status())
-            self._put(RunStop(self._parts.clock.utc_ns(), why, self._ledger.totals, self.flags))
+            self._put(self._status())
+            self._put(RunStop(self._parts.clock.utc_ns(), why, self._ledger.totals, tuple(self._flags)))
         self._parts.records.close()
+        if self._parts.cycler is not None:
+            # A cycler that waits for room must not wait for a stage that has gone.
+            self._parts.cycler.close()
 
 
 def _row(admission: Admission) -> int:

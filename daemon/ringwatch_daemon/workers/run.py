@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Event as StopRequest
 
 from ringwatch_daemon.core.intake import Intake
@@ -17,20 +18,28 @@ SOURCE_STOP_S = 10.0
 """How long a source may take to let go of its connection before the run ends without it."""
 
 
-class _StageThread(threading.Thread):
-    """A thread that keeps what ended it, and then asks everybody to stop."""
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What ended a stage."""
 
-    def __init__(self, name: str, work: Callable[[], None], stop: StopRequest) -> None:
+    stage: str
+    error: BaseException
+
+
+class _StageThread(threading.Thread):
+    """A thread that tells what ended it, and then asks everybody to stop."""
+
+    def __init__(self, name: str, work: Callable[[], None], stop: StopRequest, failures: list[_Failure]) -> None:
         super().__init__(name=name, daemon=True)
         self._work = work
         self._stop_request = stop
-        self.failure: BaseException | None = None
+        self._failures = failures
 
     def run(self) -> None:
         try:
             self._work()
         except BaseException as error:  # noqa: BLE001 - kept, and raised again by the thread that waits
-            self.failure = error
+            self._failures.append(_Failure(self.name, error))
             self._stop_request.set()
 
 
@@ -65,36 +74,41 @@ class Run:
         Raises
         ------
         BaseException
-            Whatever ended a stage, once the others have drained.
+            What ended the first stage that failed, once the others have drained.
         """
-        source_done = StopRequest()
-        threads = {
-            "sinks": _StageThread("sinks", self._sinks.run, stop),
-            "analysis": _StageThread("analysis", lambda: self._analysis.run(source_done), stop),
-            "source": _StageThread("source", lambda: self._source.run(self._intake, stop), stop),
+        failures: list[_Failure] = []
+        cycler_stop = StopRequest()
+        work: dict[str, Callable[[], None]] = {
+            "sinks": self._sinks.run,
+            "analysis": self._analysis.run,
+            "source": lambda: self._source.run(self._intake, stop),
         }
         if self._cycler is not None:
             cycler = self._cycler
-            threads["cycler"] = _StageThread("cycler", lambda: cycler.run(source_done), stop)
+            work["cycler"] = lambda: cycler.run(cycler_stop)
+        threads = {name: _StageThread(name, do, stop, failures) for name, do in work.items()}
         for thread in threads.values():
             thread.start()
         on_ready()
-        self._wait_for_source(threads["source"], stop)
-        self._intake.close()
-        source_done.set()
-        for name in ("analysis", "cycler", "sinks"):
-            if name in threads:
-                threads[name].join()
+        source = threads.pop("source")
+        self._wait_for_source(source, stop, failures)
+        cycler_stop.set()
         for thread in threads.values():
-            if thread.failure is not None:
-                raise thread.failure
+            thread.join()
+        if failures:
+            raise failures[0].error
 
-    def _wait_for_source(self, source: _StageThread, stop: StopRequest) -> None:
+    def _wait_for_source(self, source: threading.Thread, stop: StopRequest, failures: list[_Failure]) -> None:
         while source.is_alive() and not stop.is_set():
             source.join(LOOK_S)
         # A source that waits for room in the intake gives up here; others see `stop` by themselves.
-        if stop.is_set():
-            self._intake.close()
+        self._intake.close(_why(stop, failures))
         source.join(SOURCE_STOP_S)
         if source.is_alive():
             LOG.warning("the source did not let go within %g s; the run ends without it", SOURCE_STOP_S)
+
+
+def _why(stop: StopRequest, failures: list[_Failure]) -> str:
+    if failures:
+        return f"the {failures[0].stage} failed: {failures[0].error}"
+    return "a stop was asked for" if stop.is_set() else "the source ended"

@@ -1,8 +1,12 @@
 """The last stage: records into the sinks, in order, in batches."""
 
 import logging
+from contextlib import ExitStack
+from functools import partial
+from types import TracebackType
 
 from ringwatch_daemon.core.channels import Channel, ChannelClosed
+from ringwatch_daemon.core.errors import SinkError
 from ringwatch_daemon.core.ports import Sink
 from ringwatch_daemon.core.records import Record
 
@@ -30,23 +34,26 @@ class SinkStage:
         self._sinks = sinks
 
     def run(self) -> None:
-        """Work until the channel is closed and empty, then close the sinks.
+        """Work until the channel is closed and empty, then close the sinks in their order.
 
         Raises
         ------
         SinkError
-            A sink cannot go on. The others are closed all the same.
+            A sink cannot go on. All of them are closed all the same.
         """
+        with ExitStack() as leaving:
+            for sink in reversed(self._sinks):
+                leaving.push(partial(_close, sink))
+            # A writer that waits for room must not wait for a stage that has gone.
+            leaving.callback(self._records.close)
+            self._work()
+
+    def _work(self) -> None:
         try:
             while True:
                 self._hand_over(self._records.take_all(BATCH_WAIT_S))
         except ChannelClosed:
             LOG.debug("all records are handed over")
-        finally:
-            # A writer that waits for room must not wait for a stage that has gone.
-            self._records.close()
-            for sink in self._sinks:
-                sink.close()
 
     def _hand_over(self, batch: list[Record]) -> None:
         if not batch:
@@ -55,3 +62,15 @@ class SinkStage:
             for record in batch:
                 sink.accept(record)
             sink.flush()
+
+
+def _close(
+    sink: Sink, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+) -> None:
+    """Close a sink; what it complains of then is only the echo of an earlier error, where there was one."""
+    try:
+        sink.close()
+    except SinkError as echo:
+        if error is None:
+            raise
+        LOG.warning("%s", echo)
