@@ -52,7 +52,7 @@ class FitRecipe:
     phases
         Any number of phases, each with a name of its own.
     two_theta_range_deg
-        Bins whose centre lies within count.
+        Bins whose centre lies within count. Phases should know their lines a few widths beyond its upper end too.
     instrument
         Width of an ideal sample.
     excluded_deg

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import gemmi
 import numpy as np
 import pytest
 from scipy.special import voigt_profile
@@ -359,6 +360,64 @@ def test_a_cubic_calibrant_at_another_wavelength_is_fitted(space_group, a, spaci
     found = dict(tracked_from_fit(result).phases[0].lattice)["a"]
     assert abs(found.value - a) < 5.0 * found.sigma
     assert found.sigma < 1e-4 * a
+
+
+@pytest.mark.parametrize(
+    ("space_group", "cell"),
+    [
+        ("P 4/n m m", (3.546, 3.546, 4.334, 90.0, 90.0, 90.0)),
+        ("P 63/m m c", (3.2, 3.2, 5.2, 90.0, 90.0, 120.0)),
+        ("R -3 c", (5.37, 5.37, 5.37, 59.1, 59.1, 59.1)),
+        ("P n m a", (6.12, 5.48, 4.93, 90.0, 90.0, 90.0)),
+        ("C 2/m", (7.37, 8.26, 3.19, 90.0, 110.1, 90.0)),
+        ("P -1", (4.1, 4.6, 5.3, 81.0, 95.0, 103.0)),
+    ],
+)
+def test_every_crystal_system_gives_its_lattice_back(space_group, cell):
+    wavelength_m, x = 1.8e-11, np.linspace(1.5, 9.0, 2000)
+    phase = phase_from_cell(
+        name="solid",
+        role=PhaseRole.FREE,
+        cell=cell,
+        space_group=space_group,
+        d_min_A=1.2,
+        wavelength_m=wavelength_m,
+        size_nm=50.0,
+    )
+    angle_part = [1.0002 if name in {"alpha", "beta", "gamma"} else 1.003 for name in phase.lattice.names]
+    true = phase.lattice.free * angle_part
+    expected = np.full(x.size, 100.0)
+    unit_cell = gemmi.UnitCell(*phase.lattice.with_free(true).cell)
+    for hkl, strength in zip(phase.reflections.hkl.tolist(), phase.reflections.relative_intensity, strict=True):
+        theta = np.arcsin(wavelength_m * 1e10 / 2.0 / unit_cell.calculate_d(hkl))
+        hwhm = 0.5 * np.degrees(0.9 * wavelength_m * 1e9 / 50.0 / np.cos(theta))
+        expected += 0.2 * strength * voigt_profile(x - np.degrees(2.0 * theta), 0.015, hwhm)
+    sigma = np.sqrt(expected / 50.0)
+    noise = np.random.default_rng(2).standard_normal(x.size)
+    layout = layout_from_recipe(
+        FitRecipe(
+            phases=(phase,),
+            wavelength_m=wavelength_m,
+            two_theta_range_deg=(1.5, 8.5),
+            instrument=constant_instrument_profile(fwhm_deg=0.015 * np.sqrt(8.0 * np.log(2.0))),
+        )
+    )
+    result = fit_pattern(pattern=Pattern(x, expected + sigma * noise, sigma, np.ones(x.size)), layout=layout)
+    track = tracked_from_fit(result).phases[0]
+    assert result.chi_square == pytest.approx(1.0, abs=0.2)
+    for (name, estimate), value in zip(track.lattice, true, strict=True):
+        assert abs(estimate.value - value) < 5.0 * estimate.sigma, name
+    assert abs(track.size_nm.value - 50.0) < 5.0 * track.size_nm.sigma
+
+
+def test_a_phase_without_a_line_in_the_range_is_undetermined():
+    layout = layout_from_recipe(replace(recipe(lagp(), lioh()), two_theta_range_deg=(1.75, 2.2), background_terms=3))
+    result = fit(Truth(), layout=layout)
+    solid, hydroxide = tracked_from_fit(result).phases
+    assert result.state is FitState.CONVERGED
+    assert solid.state is PeakState.PRESENT
+    assert hydroxide.state is PeakState.UNDETERMINED
+    assert np.isnan(hydroxide.amount.value)
 
 
 def test_slopes_of_the_model_are_those_of_small_changes():
