@@ -16,6 +16,7 @@ from ringwatch_daemon.core.intake import Overflow
 from ringwatch_daemon.core.records import FrameRecord, Record, RunStop
 from ringwatch_daemon.local_beamline import SimulatedBeamline, free_ports
 from ringwatch_daemon.settings import load_settings
+from ringwatch_daemon.sources.folders import files_of
 from ringwatch_daemon.sources.pva import put
 
 LAST_FRAME_WAIT_S = 20.0
@@ -70,7 +71,8 @@ def replay(
     # The EPICS libraries read their environment when they are first used, which is after this.
     os.environ.update(ports.client_environment())
     prefix = settings.detector.prefix
-    arguments = ("--prefix", prefix, "--start-paused", "--rate", f"{rate_Hz:g}", "--frames", *frames)
+    served = [file for path in frames for file in files_of(path)]  # in the very order of `reprocess`
+    arguments = ("--prefix", prefix, "--start-paused", "--rate", f"{rate_Hz:g}", "--frames", *served)
     with SimulatedBeamline(*arguments, ports=ports) as beamline:
         expected = int(beamline.wait_ready()["frames"])
         with _Progress(console, "replaying", total=expected, stop=stop) as progress:
