@@ -139,6 +139,7 @@ def _fit(settings: Settings, geometry: Geometry) -> FitRecipe | None:
         two_theta_range_deg=(low_deg, high_deg),
         excluded_deg=fit.excluded_deg,
         background_terms=fit.background_terms,
+        merge_fwhm=fit.merge_fwhm,
         scherrer_constant=fit.scherrer_constant,
         hump=None if hump is None else Hump(two_theta_deg=hump.two_theta_deg, fwhm_deg=hump.fwhm_deg),
         instrument=InstrumentProfile(**fit.instrument.model_dump()),

@@ -159,6 +159,9 @@ class FitSettings(Section):
     two_theta_max_deg: Positive | None = None
     excluded_deg: tuple[tuple[float, float], ...] = Field((), description="two-theta regions left out")
     background_terms: int = Field(24, ge=1, le=80, description="Chebyshev terms")
+    merge_fwhm: NotNegative = Field(
+        0.03, description="lines of a free phase nearer than this part of their width share one intensity"
+    )
     scherrer_constant: Positive = 0.9
     hump: HumpSettings | None = None
     texture_half_window_deg: Positive = Field(0.06, description="how far the sectors of a textured line reach")

@@ -166,11 +166,16 @@ class FoldedOperator:
             )
 
     def _variance(self, frame: FrameSums, frames_of_dark: int | None) -> FloatArray:
-        """(bins,) variance of ``raw - dark``; noise that makes the signal negative adds none."""
+        """(bins,) variance of ``raw - dark``.
+
+        A bin counts as one photon at least: sigma is then never 0, which would make an empty bin
+        the surest of all, or leave out just those bins whose noise came out low.
+        """
         model = self.corrections.variance
         if model.kind == VarianceKind.POISSON:
             return np.asarray(frame.raw_squares, dtype=np.float64).copy()
-        signal = np.maximum(frame.raw_squares - frame.static.dark_squares, 0.0)
+        one_photon = np.where(frame.static.squares > 0.0, model.gain, 0.0)
+        signal = np.maximum(frame.raw_squares - frame.static.dark_squares, one_photon)
         pedestal = model.pedestal_variance(frames_of_dark=frames_of_dark)
         return np.asarray(model.gain * signal + pedestal * frame.static.squares, dtype=np.float64)
 
