@@ -71,8 +71,9 @@ def line_widths(
     *, layout: PhaseLayout, inverse_size_per_nm: float, squared_strain: float
 ) -> tuple[FloatArray, FloatArray]:
     """(lines,) sigma and half width of the lines, at the angles of the configured lattice."""
-    sigma = np.sqrt(layout.sigma_deg**2 + squared_strain * layout.sigma_by_strain_deg**2)
-    return sigma, layout.hwhm_deg + inverse_size_per_nm * layout.hwhm_by_inverse_size_deg_nm
+    widths = layout.widths
+    sigma = np.sqrt(widths.sigma_deg**2 + squared_strain * widths.sigma_by_strain_deg**2)
+    return sigma, widths.hwhm_deg + inverse_size_per_nm * widths.hwhm_by_inverse_size_deg_nm
 
 
 def design_matrix(*, layout: FitLayout, bins: FitBins, parameters: FloatArray) -> FloatArray:
@@ -99,8 +100,8 @@ def _lines(recipe: FitRecipe, layout: PhaseLayout, parameters: FloatArray) -> tu
     )
     sigma, hwhm = line_widths(layout=layout, inverse_size_per_nm=inverse_size, squared_strain=squared_strain)
     lines = np.stack([centre, sigma, hwhm, layout.share, parameters[layout.rows[:, 0]]], axis=1)
-    by_squared_strain = layout.sigma_by_strain_deg**2 / (2.0 * sigma)
-    slopes = np.column_stack([by_squared_strain, layout.hwhm_by_inverse_size_deg_nm, by_lattice])
+    by_squared_strain = layout.widths.sigma_by_strain_deg**2 / (2.0 * sigma)
+    slopes = np.column_stack([by_squared_strain, layout.widths.hwhm_by_inverse_size_deg_nm, by_lattice])
     return lines, slopes
 
 

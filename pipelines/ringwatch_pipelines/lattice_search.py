@@ -7,7 +7,6 @@ import numpy as np
 from ringwatch_pipelines.design_matrix import FitBins
 from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.patterns import FloatArray
-from ringwatch_pipelines.peak_widths import fwhm_from_voigt
 from ringwatch_pipelines.phases import PhaseRole
 
 _REACH = 0.015
@@ -32,8 +31,7 @@ def _best_lattice(layout: FitLayout, phase: PhaseLayout, bins: FitBins, start: F
     Angles are taken linear in the lattice, about the best one of the step before. Roots of the heights and of the
     reference intensities keep a few strong lines from ruling.
     """
-    fwhm = float(np.median(fwhm_from_voigt(sigma=phase.sigma_deg, hwhm=phase.hwhm_deg)))
-    fwhm += 2.0 * float(np.median(phase.hwhm_by_inverse_size_deg_nm)) / phase.phase.size_nm
+    fwhm = float(np.median(phase.widths.fwhm_deg(size_nm=phase.phase.size_nm, strain=phase.phase.strain)))
     best = start
     for reach in (_REACH, _REACH / 8.0):
         angles, slopes = phase.phase.lattice.two_theta_deg(
