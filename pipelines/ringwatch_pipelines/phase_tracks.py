@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_pipelines.design_matrix import line_widths, shape_values
+from ringwatch_pipelines.detection import presence, ratio_from_areas, upper_limit
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.pattern_fit import PatternFit
@@ -25,10 +26,6 @@ from ringwatch_pipelines.results import (
     Tracked,
 )
 
-DETECTION_SIGMAS = 3.0
-"""A value below so many of its sigmas is ABSENT."""
-
-_ONE_SIDED_95 = 1.645
 _SEEN_STRENGTH = 0.1
 """A reference phase is looked for if a line of at least this part of its strongest one lies in bins that count."""
 
@@ -55,42 +52,6 @@ def blank_tracked_from_layout(layout: FitLayout, state: FitState, *, chi_square:
     """
     phases = tuple(_blank_phase(layout, phase) for phase in layout.phases)
     return Tracked(fit_state=state, chi_square=chi_square, phases=phases)
-
-
-def upper_limit(*, value: float, sigma: float) -> float:
-    """95 % upper limit of a value that cannot be negative: ``max(value, 0) + 1.645 sigma``.
-
-    It covers at least 95 % (Gaussian sigma), and more where the value came out negative.
-    """
-    return max(value, 0.0) + _ONE_SIDED_95 * sigma
-
-
-def presence(*, value: float, sigma: float) -> PeakState:
-    """Whether a value stands above the detection limit."""
-    if not (np.isfinite(value) and np.isfinite(sigma)):
-        return PeakState.UNDETERMINED
-    return PeakState.PRESENT if value >= DETECTION_SIGMAS * sigma else PeakState.ABSENT
-
-
-def ratio_from_areas(*, areas: FloatArray, covariance: FloatArray) -> tuple[Estimate, PeakState]:
-    """First over second of two areas, with sigma by the delta method.
-
-    Parameters
-    ----------
-    areas, covariance
-        (2,) and (2, 2).
-
-    Returns
-    -------
-    ratio, state
-        ABSENT where the denominator lies below its detection limit.
-    """
-    if not (np.all(np.isfinite(areas)) and np.all(np.isfinite(covariance))) or areas[1] == 0.0:
-        return Estimate(), PeakState.UNDETERMINED
-    ratio = areas[0] / areas[1]
-    slope = np.array([1.0, -ratio]) / areas[1]
-    sigma = float(np.sqrt(slope @ covariance @ slope))
-    return Estimate(float(ratio), sigma), presence(value=float(areas[1]), sigma=float(np.sqrt(covariance[1, 1])))
 
 
 def _phase_track(fit: PatternFit, layout: PhaseLayout) -> PhaseTrack:
@@ -135,6 +96,7 @@ def _line_phase(fit: PatternFit, layout: PhaseLayout) -> LinePhaseTrack:
         lines=lines,
         ratio=ratio,
         ratio_state=ratio_state,
+        ratio_labels=layout.phase.ratio,
     )
 
 
@@ -294,6 +256,7 @@ def _blank_lines(layout: FitLayout, phase: PhaseLayout) -> LinePhaseTrack:
         lines=tuple(_line(label, Estimate()) for label in labels),
         ratio=Estimate(),
         ratio_state=PeakState.UNDETERMINED,
+        ratio_labels=phase.phase.ratio,
     )
 
 

@@ -105,6 +105,8 @@ class LinePhaseTrack:
     ratio: Estimate
     ratio_state: PeakState
     """ABSENT where the denominator lies below its limit: then the ratio is a lower limit."""
+    ratio_labels: tuple[str, str] | None = None
+    """The lines above and below the stroke; None where no ratio is configured."""
 
 
 @dataclass(frozen=True, slots=True)

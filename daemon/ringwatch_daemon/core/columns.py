@@ -98,8 +98,12 @@ def _line_phase_columns(track: LinePhaseTrack) -> Iterator[Column]:
             f"{name}/area_{line.label}_limit", "intensity degree", f"95 % upper limit of the {name} ({line.label}) area"
         )
         yield Column(f"{name}/area_{line.label}_state", "", f"whether {name} ({line.label}) is seen", kind="state")
-    yield from _estimate(f"{name}/ratio", "", f"{name} intensity ratio of the two configured lines")
+    yield from _estimate(f"{name}/ratio", "", f"{name} {_ratio_name(track.ratio_labels)}")
     yield Column(f"{name}/ratio_state", "", f"whether the {name} ratio is one", kind="state")
+
+
+def _ratio_name(labels: tuple[str, str] | None) -> str:
+    return "intensity ratio, none configured" if labels is None else f"({labels[0]})/({labels[1]}) intensity ratio"
 
 
 def _reference_phase_columns(track: ReferencePhaseTrack) -> Iterator[Column]:

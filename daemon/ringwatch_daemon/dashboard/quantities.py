@@ -1,5 +1,6 @@
 """Which of a run's columns the live view follows, found by what their paths end in."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -26,7 +27,7 @@ class Quantity:
     path
         Of its value below ``/entry/tracking``; that of its sigma ends in ``_errors``.
     label
-        As the field calls it: ``ratio``, ``a``, ``size``, ``amount``.
+        As the field calls it: ``ratio (110)/(200)``, ``a``, ``size``, ``amount``.
     unit
         Short, empty where it says nothing.
     of_free_phase
@@ -46,27 +47,29 @@ class Quantity:
         return f"{self.phase}/ratio_state" if self.family is Family.RATIO else f"{self.phase}/state"
 
 
-def quantities_from_columns(columns: Iterable[tuple[str, str]]) -> tuple[Quantity, ...]:
+def quantities_from_columns(columns: Iterable[tuple[str, str, str]]) -> tuple[Quantity, ...]:
     """Every ratio, lattice parameter, size and amount: phases with a ratio first, then free ones, then the others.
 
     Parameters
     ----------
     columns
-        Path and unit of each column of the run.
+        Path, unit and long name of each column of the run.
     """
-    units = dict(columns)
-    found = [_quantity(path, unit, units) for path, unit in units.items()]
+    listed = tuple(columns)
+    units = {path: unit for path, unit, _ in listed}
+    found = [_quantity(path, long_name, units) for path, _, long_name in listed]
     quantities = [quantity for quantity in found if quantity is not None]
     return tuple(sorted(quantities, key=lambda quantity: (_rank(quantity.phase, units), quantity.family)))
 
 
-def _quantity(path: str, unit: str, units: dict[str, str]) -> Quantity | None:
+def _quantity(path: str, long_name: str, units: dict[str, str]) -> Quantity | None:
     phase, slash, name = path.partition("/")
+    unit = units[path]
     if not slash:
         return None
     free = f"{phase}/size_nm" in units
     if name == "ratio":
-        return Quantity(path, phase, name, Family.RATIO)
+        return Quantity(path, phase, _ratio_label(long_name), Family.RATIO)
     if name in LATTICE:
         return Quantity(path, phase, name, Family.LATTICE, _UNITS.get(unit, unit), of_free_phase=free)
     if name == "size_nm":
@@ -74,6 +77,12 @@ def _quantity(path: str, unit: str, units: dict[str, str]) -> Quantity | None:
     if name == "amount":
         return Quantity(path, phase, name, Family.AMOUNT)
     return None
+
+
+def _ratio_label(long_name: str) -> str:
+    """``ratio (110)/(200)``, or ``ratio`` alone where the column does not tell its lines."""
+    lines = re.search(r"\(\w+\)/\(\w+\)", long_name)
+    return f"ratio {lines.group()}" if lines else "ratio"
 
 
 def _rank(phase: str, units: dict[str, str]) -> int:

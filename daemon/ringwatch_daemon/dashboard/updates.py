@@ -67,7 +67,10 @@ def _counted(view: RunView, message: StreamMessage) -> RunView:
 
 
 def _started(view: RunView, message: StreamMessage) -> RunView:
-    columns = [(text(item.get("path")), text(item.get("unit"))) for item in mappings(message.data.get("columns"))]
+    columns = [
+        (text(item.get("path")), text(item.get("unit")), text(item.get("long_name")))
+        for item in mappings(message.data.get("columns"))
+    ]
     return replace(view, started_ns=message.timestamp_ns, quantities=quantities_from_columns(columns))
 
 
@@ -99,7 +102,7 @@ def _with_fit(view: RunView, message: StreamMessage) -> RunView:
     state = text(values.get("fit_state"))
     if state in _STATES_WITHOUT_A_FIT:
         return view
-    quantities = view.quantities or quantities_from_columns((path, "") for path in values)
+    quantities = view.quantities or quantities_from_columns((path, "", "") for path in values)
     fit = FitEntry(message.frame, state, number(values.get("chi_square")), MappingProxyType(values))
     view = replace(view, quantities=quantities, fit=fit)
     if state != "CONVERGED":
