@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ringwatch_pipelines.design_matrix import FitBins, bins_from_pattern, design_matrix
+from ringwatch_pipelines.detection import presence
 from ringwatch_pipelines.fit_layout import FitLayout, layout_from_recipe
 from ringwatch_pipelines.fit_recipe import FitRecipe, Hump, ReferenceBackground
 from ringwatch_pipelines.frames import read_only
@@ -13,7 +14,7 @@ from ringwatch_pipelines.lattice_search import searched_start
 from ringwatch_pipelines.patterns import FloatArray, Pattern
 from ringwatch_pipelines.peak_widths import InstrumentProfile, constant_instrument_profile
 from ringwatch_pipelines.phases import PhaseRole
-from ringwatch_pipelines.results import FitState
+from ringwatch_pipelines.results import FitState, PeakState
 
 __all__ = [
     "FitLayout",
@@ -117,11 +118,12 @@ def _without_free_phases(layout: FitLayout, bins: FitBins, wandering: Solution) 
 
 
 def _shows_free_phase(layout: FitLayout, solution: Solution) -> bool:
-    """Whether the summed areas of a phase with free intensities stand above three sigmas."""
+    """Whether the summed areas of a phase with free intensities stand above the detection limit."""
     for phase in layout.phases:
         rows = phase.linear_rows
-        variance = float(np.sum(solution.covariance[rows, rows]))
-        if phase.phase.role is PhaseRole.FREE and np.sum(solution.parameters[rows]) > 3.0 * np.sqrt(variance):
+        total, variance = np.sum(solution.parameters[rows]), np.sum(solution.covariance[rows, rows])
+        state = presence(value=float(total), sigma=float(np.sqrt(max(variance, 0.0))))
+        if phase.phase.role is PhaseRole.FREE and state is PeakState.PRESENT:
             return True
     return False
 

@@ -1,13 +1,13 @@
 """Where the width of a line comes from: the instrument, the crystallite size, the strain."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.patterns import FloatArray
-from ringwatch_pipelines.quantities import METRES_PER_ANGSTROM, fwhm_from_sigma, sigma_from_fwhm
+from ringwatch_pipelines.quantities import FWHM_PER_SIGMA, METRES_PER_ANGSTROM, fwhm_from_sigma, sigma_from_fwhm
 
 _NM_PER_M = 1e9
 NM_PER_ANGSTROM = METRES_PER_ANGSTROM * _NM_PER_M
@@ -62,6 +62,15 @@ class InstrumentProfile:
 def constant_instrument_profile(*, fwhm_deg: float) -> InstrumentProfile:
     """A Gaussian instrument of one width at every angle."""
     return InstrumentProfile(w_deg2=fwhm_deg**2)
+
+
+def profile_from_bin_width(*, instrument: InstrumentProfile, bin_width_deg: float) -> InstrumentProfile:
+    """The instrument as it appears in bins that average over their width.
+
+    The variance grows by ``width^2 / 12`` (Sheppard's correction). For a width that was calibrated on patterns with
+    the same bins this is already part of it.
+    """
+    return replace(instrument, w_deg2=instrument.w_deg2 + FWHM_PER_SIGMA**2 * bin_width_deg**2 / 12.0)
 
 
 def fwhm_from_size(

@@ -20,6 +20,7 @@ from fakes.synthetic_patterns import (
     recipe,
 )
 from ringwatch_pipelines.design_matrix import bins_from_pattern, design_matrix
+from ringwatch_pipelines.detection import ratio_from_areas, upper_limit
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.pattern_fit import (
     FitRecipe,
@@ -31,7 +32,7 @@ from ringwatch_pipelines.pattern_fit import (
     layout_from_recipe,
 )
 from ringwatch_pipelines.patterns import Pattern
-from ringwatch_pipelines.phase_tracks import ratio_from_areas, tracked_from_fit, upper_limit
+from ringwatch_pipelines.phase_tracks import tracked_from_fit
 from ringwatch_pipelines.phases import PhaseRole, Site, phase_from_cell
 from ringwatch_pipelines.results import FitState, PeakState
 

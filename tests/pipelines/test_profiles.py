@@ -77,6 +77,18 @@ def test_a_constant_instrument_has_one_width():
     np.testing.assert_allclose(sigma * np.sqrt(8.0 * np.log(2.0)), 0.02)
 
 
+def test_bins_that_average_broaden_the_instrument():
+    sigma, hwhm, bin_width = 0.0083, 0.002, 0.0056
+    fine = np.arange(-2000, 2000) * bin_width / 40.0 + bin_width / 80.0
+    averaged = voigt_profile(fine, sigma, hwhm).reshape(-1, 40).mean(axis=1)
+    centres = fine.reshape(-1, 40).mean(axis=1)
+    instrument = constant_instrument_profile(fwhm_deg=sigma * np.sqrt(8.0 * np.log(2.0)))
+    seen = peak_widths.profile_from_bin_width(instrument=instrument, bin_width_deg=bin_width)
+    corrected = voigt(x=centres, centre=0.0, sigma=float(seen.sigma_deg(2.0)), hwhm=hwhm)[0]
+    naive = voigt(x=centres, centre=0.0, sigma=sigma, hwhm=hwhm)[0]
+    assert np.abs(corrected - averaged).max() < 0.05 * np.abs(naive - averaged).max()
+
+
 def test_an_instrument_without_width_is_refused():
     with pytest.raises(PhaseError, match="W above 0"):
         InstrumentProfile(w_deg2=0.0)
