@@ -6,18 +6,21 @@ dark and bins -> pattern -> sum over the cadence -> whole-pattern fit -> tracks 
 import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from ringwatch_pipelines.cadence import Cadence, FrameSum
 from ringwatch_pipelines.corrections import Corrections, Dark
 from ringwatch_pipelines.darks import DarkStore, DarkSumsOf
-from ringwatch_pipelines.errors import FrameTypeError
+from ringwatch_pipelines.errors import CorrectionError, FrameTypeError, PhaseError
+from ringwatch_pipelines.fit_layout import layout_from_recipe
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.geometry import Geometry
 from ringwatch_pipelines.integration import Binning, build_operator
-from ringwatch_pipelines.line_texture import LineTexture, TextureRecipe
+from ringwatch_pipelines.line_texture import LineTexture, TextureRecipe, line_of_layout
 from ringwatch_pipelines.operators import Integrated
 from ringwatch_pipelines.pattern_fit import FitRecipe
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
-from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, Tracked
+from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, TextureTrack, Tracked
 from ringwatch_pipelines.ring_check import RingCheckRecipe, ring_notices
 from ringwatch_pipelines.tracking import TrackerState, blank_tracked, track
 
@@ -53,11 +56,26 @@ class Recipe:
     texture: tuple[TextureRecipe, ...] = ()
     ring_check: RingCheckRecipe | None = None
 
+    def __post_init__(self) -> None:
+        for dark in self.darks:
+            if dark.image.shape != self.geometry.shape:
+                raise CorrectionError(
+                    f"the dark from {dark.origin} must have the detector's shape {self.geometry.shape}, "
+                    f"got {dark.image.shape}"
+                )
+        if self.texture and self.fit is None:
+            raise PhaseError(f"the texture of {self.texture[0].label} cannot be followed without a fit")
+
 
 class Analyser:
     """Analyses the frames of one run, in order.
 
     It remembers what the order decides: darks seen, the sum of the cadence, the tracks.
+
+    Raises
+    ------
+    RingwatchError
+        The recipe asks for something that its geometry or its fit does not have.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -73,6 +91,7 @@ class Analyser:
             LineTexture(line, geometry=recipe.geometry, corrections=recipe.corrections, axis=self.axis)
             for line in recipe.texture
         )
+        self._blank = _blank(recipe)
         self._rings_checked = recipe.ring_check is None
         self._told_offset = False
         self._told_dark = -1
@@ -89,10 +108,7 @@ class Analyser:
 
     def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
         """The tracks of a frame that was not fitted: every phase, line and peak, without values."""
-        if self._recipe.fit is None:
-            return Tracked(fit_state)
-        blank = blank_tracked(self._recipe.fit, fit_state)
-        return replace(blank, texture=tuple(texture.blank for texture in self._textures))
+        return replace(self._blank, fit_state=fit_state)
 
     def analyse(self, frame: Frame, *, timestamp_ns: int) -> FrameResult:
         """Analyse the next frame of the run.
@@ -122,8 +138,14 @@ class Analyser:
             text = f"expected real numbers, got {frame.image.dtype} from {frame.origin}"
             return FrameResult(refusal=Refusal.WRONG_TYPE, text=text)
         if frame.kind is FrameKind.DARK:
-            return FrameResult(dark_index=self._darks.take(frame, timestamp_ns=timestamp_ns))
+            return self._take_dark(frame, timestamp_ns)
         return self._refuse_monitor(frame) or self._analyse_light(frame, timestamp_ns)
+
+    def _take_dark(self, frame: Frame, timestamp_ns: int) -> FrameResult:
+        if not np.isfinite(frame.image).all():
+            text = f"expected finite counts in a dark, got NaN or infinity from {frame.origin}"
+            return FrameResult(refusal=Refusal.NOT_FINITE, text=text)
+        return FrameResult(dark_index=self._darks.take(frame, timestamp_ns=timestamp_ns))
 
     def _analyse_light(self, frame: Frame, timestamp_ns: int) -> FrameResult:
         choice = self._darks.choose(frame, timestamp_ns=timestamp_ns)
@@ -140,13 +162,14 @@ class Analyser:
             )
         except FrameTypeError as error:
             return FrameResult(refusal=Refusal.WRONG_TYPE, text=str(error))
+        notices = self._notices(frame, dark, dark_index)
         return FrameResult(
             sums=integrated.sums,
             pattern=pattern_from_sums(sums=integrated.sums, axis=self.axis),
             tracked=self._track(frame, integrated, dark, timestamp_ns),
             dark_index=dark_index,
             saturated_pixels=integrated.saturated_pixels,
-            notices=self._notices(frame, dark, dark_index),
+            notices=notices,
         )
 
     def _track(self, frame: Frame, integrated: Integrated, dark: Dark | None, timestamp_ns: int) -> Tracked:
@@ -158,21 +181,24 @@ class Analyser:
         return self._fit(whole)
 
     def _fit(self, sums: BinSums) -> Tracked:
+        # Taken out before the fit: should it fail, the next frame's texture is that of the next frame.
+        textures = [(texture, texture.take_sums()) for texture in self._textures]
         if self._recipe.fit is None:
             return self.blank()
         pattern = pattern_from_sums(sums=sums, axis=self.axis)
         self._tracker, fit, tracked = track(self._tracker, pattern, self._recipe.fit)
-        return replace(tracked, texture=tuple(texture.track(fit) for texture in self._textures))
+        return replace(tracked, texture=tuple(texture.track(fit, seen) for texture, seen in textures))
 
     def _monitor(self, frame: Frame) -> float:
         reference = self._recipe.monitor_reference
         return 1.0 if reference is None else frame.monitor / reference
 
     def _refuse_monitor(self, frame: Frame) -> FrameResult | None:
-        if self._recipe.monitor_reference is None or frame.monitor > 0:
+        if self._recipe.monitor_reference is None or 0.0 < frame.monitor < math.inf:
             return None
-        if math.isnan(frame.monitor):
-            text = f"expected a monitor value with frame {frame.unique_id}, got none from {frame.origin}"
+        if not math.isfinite(frame.monitor):
+            came = "none" if math.isnan(frame.monitor) else f"{frame.monitor:g}"
+            text = f"expected a monitor value with frame {frame.unique_id}, got {came} from {frame.origin}"
             return FrameResult(refusal=Refusal.NO_MONITOR, text=text)
         text = f"the monitor of frame {frame.unique_id} reads {frame.monitor:g}: no beam"
         return FrameResult(refusal=Refusal.NO_BEAM, text=text)
@@ -203,3 +229,14 @@ class Analyser:
             axis=self.axis,
             dark=dark,
         )
+
+
+def _blank(recipe: Recipe) -> Tracked:
+    """Tracks without values; proves that the fit has every line that is to be reported or followed."""
+    if recipe.fit is None:
+        return Tracked(FitState.NOT_FITTED)
+    layout = layout_from_recipe(recipe.fit)
+    for line in recipe.texture:
+        line_of_layout(layout, phase=line.phase.name, label=line.label)
+    textures = tuple(TextureTrack(line.label) for line in recipe.texture)
+    return replace(blank_tracked(recipe.fit, FitState.NOT_FITTED), texture=textures)

@@ -16,7 +16,7 @@ class Cadence:
     frames
         Number of frames, where `seconds` is None.
     seconds
-        Length of data time; the frame that completes it closes the sum.
+        Data time from the first frame of a sum to its last; the frame that completes it closes the sum.
     """
 
     frames: int = 1
@@ -49,4 +49,6 @@ class FrameSum:
         assert self._sums is not None
         if self._cadence.seconds is None:
             return self._sums.frames >= self._cadence.frames
-        return timestamp_ns - self._began_ns >= self._cadence.seconds * NS_PER_S
+        elapsed_ns = timestamp_ns - self._began_ns
+        # A clock that steps back closes the sum too, instead of letting it grow until the time has passed again.
+        return not 0 <= elapsed_ns < self._cadence.seconds * NS_PER_S

@@ -1,7 +1,7 @@
 """The darks of a run: those it begins with, and those it sees."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,9 @@ from ringwatch_pipelines.corrections import Dark, DarkChoice, select_dark
 from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.operators import DarkSums, FoldedOperator
 from ringwatch_pipelines.patterns import FloatArray
+
+KEPT_ALIKE = 2
+"""The newest dark, and the one before it for a frame that was taken before the newest and comes after it."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,9 @@ class _Series:
 class DarkStore:
     """Keeps darks by index; frames without beam that follow each other are averaged into one.
 
+    Of the darks seen during the run that were taken under the same conditions, only the newest
+    are kept: an image is large, and a run is long.
+
     Parameters
     ----------
     darks
@@ -44,11 +50,12 @@ class DarkStore:
     """
 
     def __init__(self, darks: Iterable[Dark] = ()) -> None:
-        self._darks = list(darks)
+        self._kept = dict(enumerate(darks))
+        self._known_beforehand = self._next_index = len(self._kept)
         self._series: _Series | None = None
 
     def take(self, frame: Frame, *, timestamp_ns: int) -> int:
-        """Take in a frame without beam and return the index of the dark it belongs to.
+        """Take in a frame without beam, finite everywhere, and return the index of the dark it belongs to.
 
         The average is exact: float64 holds sums of counts up to 2^53.
         """
@@ -60,17 +67,27 @@ class DarkStore:
         else:
             self._end_series()
             self._series = _Series(frame, timestamp_ns, frame.image.astype(np.float64))
-        return len(self._darks)
+        return self._next_index
 
     def choose(self, frame: Frame, *, timestamp_ns: int) -> DarkChoice:
         """The newest dark that is valid for a frame, or why there is none."""
         self._end_series()
-        return select_dark(self._darks, conditions=frame.conditions, timestamp_ns=timestamp_ns)
+        choice = select_dark(list(self._kept.values()), conditions=frame.conditions, timestamp_ns=timestamp_ns)
+        return choice if choice.dark is None else replace(choice, index=list(self._kept)[choice.index])
 
     def _end_series(self) -> None:
-        if self._series is not None:
-            self._darks.append(self._series.averaged())
-            self._series = None
+        series, self._series = self._series, None
+        if series is None:
+            return
+        newest = self._kept[self._next_index] = series.averaged()
+        self._next_index += 1
+        alike = [
+            index
+            for index, dark in self._kept.items()
+            if index >= self._known_beforehand and not dark.conditions.disagreement(newest.conditions)
+        ]
+        for index in alike[:-KEPT_ALIKE]:
+            del self._kept[index]
 
 
 class DarkSumsOf:

@@ -10,7 +10,7 @@ from ringwatch_pipelines.corrections import Corrections, Dark
 from ringwatch_pipelines.darks import DarkSumsOf
 from ringwatch_pipelines.design_matrix import line_widths, shape_values
 from ringwatch_pipelines.errors import PhaseError
-from ringwatch_pipelines.fit_layout import PhaseLayout
+from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.geometry import Geometry
 from ringwatch_pipelines.integration import build_sector_operator
 from ringwatch_pipelines.pattern_fit import PatternFit
@@ -75,9 +75,13 @@ class LineTexture:
         sums = self._operator.integrate(image, dark=self._dark_sums_of(dark), monitor=monitor).sums
         self._sums = sums if self._sums is None else self._sums + sums
 
-    def track(self, fit: PatternFit) -> TextureTrack:
-        """The texture of the frames added so far, which `fit` stands for."""
+    def take_sums(self) -> BinSums | None:
+        """The sums of the frames added so far; the next frame begins anew."""
         sums, self._sums = self._sums, None
+        return sums
+
+    def track(self, fit: PatternFit, sums: BinSums | None) -> TextureTrack:
+        """The texture of the frames that went into `sums` and that `fit` stands for."""
         if sums is None or fit.state is not FitState.CONVERGED:
             return self.blank
         two_theta_deg = self._operator.axis.two_theta_deg
@@ -114,7 +118,7 @@ def line_from_fit(fit: PatternFit, *, phase: str, label: str, two_theta_deg: Flo
     PhaseError
         The fit has no such line.
     """
-    layout, line = _line_of(fit, phase, label)
+    layout, line = line_of_layout(fit.layout, phase=phase, label=label)
     lattice, inverse_size_per_nm, squared_strain = shape_values(layout=layout, parameters=fit.parameters)
     centre, _ = layout.phase.lattice.two_theta_deg(
         hkl=layout.hkl, wavelength_m=fit.layout.recipe.wavelength_m, free=lattice
@@ -125,8 +129,15 @@ def line_from_fit(fit: PatternFit, *, phase: str, label: str, two_theta_deg: Flo
     return area, shape[0]
 
 
-def _line_of(fit: PatternFit, phase: str, label: str) -> tuple[PhaseLayout, int]:
-    for layout in fit.layout.phases:
+def line_of_layout(fit: FitLayout, *, phase: str, label: str) -> tuple[PhaseLayout, int]:
+    """Where a line stands in a fit: the layout of its phase, and its index there.
+
+    Raises
+    ------
+    PhaseError
+        The fit has no such line.
+    """
+    for layout in fit.phases:
         if layout.phase.name == phase:
             labels = [label_from_hkl(hkl) for hkl in layout.hkl]
             if label in labels:
