@@ -122,7 +122,8 @@ class Ledger:
         Parameters
         ----------
         unique_id
-            None where the arrival told no usable id: it gets a row and nothing else is concluded.
+            None, or negative as no counter is, where the arrival told no usable id: it gets a row and
+            nothing else is concluded.
         timestamp_ns
             Mid-exposure time as the frame tells it.
         received_ns
@@ -136,7 +137,7 @@ class Ledger:
             The frame's row and verdict, and what its arrival shows about others.
         """
         time_ns, flag = self._usable_time(unique_id, timestamp_ns, received_ns, exposure_s)
-        if unique_id is None:
+        if unique_id is None or unique_id < 0:
             return Admission(self._new_row(), Reason.NONE, time_ns, flag)
         epoch = self._epoch
         if epoch is None:

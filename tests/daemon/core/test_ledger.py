@@ -1,5 +1,6 @@
 """The ledger: every announced frame ends in exactly one named state."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,15 @@ def test_a_counter_that_somebody_set_loses_nothing():
     back = arrive(ledger, 1000, 22)
     assert not back.lost
     assert [event.kind for event in back.events] == ["COUNTER_RESET"]
+
+
+@pytest.mark.parametrize("unusable", [None, -5])
+def test_an_arrival_without_a_usable_id_gets_a_row_and_nothing_else_is_concluded(unusable):
+    ledger = ledger_after(3)
+    admission = arrive(ledger, unusable, 3.5)
+    assert (admission.row, admission.lost, admission.events) == (3, (), ())
+    assert arrive(ledger, 4, 4.0).lost == ()
+    assert_balanced(ledger)
 
 
 def test_a_stamp_from_the_future_is_replaced_and_flagged():
