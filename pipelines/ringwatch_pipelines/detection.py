@@ -26,6 +26,26 @@ def presence(*, value: float, sigma: float) -> PeakState:
     return PeakState.PRESENT if value >= DETECTION_SIGMAS * sigma else PeakState.ABSENT
 
 
+def matched_significance(*, values: FloatArray, covariance: FloatArray, expected: FloatArray) -> float:
+    """How many sigmas the amount of an expected set of areas stands above zero.
+
+    The best linear estimate of the amount, ``e C^-1 v / (e C^-1 e)`` over its sigma: areas that cannot be told from
+    each other, with their large opposite errors, count by what is known of them together.
+
+    Parameters
+    ----------
+    values, expected
+        (areas,) measured and expected up to a factor.
+    covariance
+        (areas, areas)
+    """
+    scale = 1.0 / np.sqrt(np.diagonal(covariance))
+    template = expected * scale
+    weights = np.linalg.lstsq(covariance * np.outer(scale, scale), template, rcond=1e-12)[0]
+    information = float(weights @ template)
+    return float(weights @ (values * scale)) / np.sqrt(information) if information > 0.0 else float("nan")
+
+
 def ratio_from_areas(*, areas: FloatArray, covariance: FloatArray) -> tuple[Estimate, PeakState]:
     """First over second of two areas, with sigma by the delta method.
 

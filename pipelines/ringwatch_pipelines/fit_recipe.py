@@ -81,7 +81,7 @@ class FitRecipe:
     reference_background: ReferenceBackground | None = None
     scherrer_constant: float = 0.9
     max_iterations: int = 30
-    merge_fwhm: float = 0.3
+    merge_fwhm: float = 0.03
 
     def __post_init__(self) -> None:
         names = [phase.name for phase in self.phases]

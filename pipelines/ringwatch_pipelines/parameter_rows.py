@@ -81,6 +81,13 @@ class PhaseLayout:
         """Rows of the linear parameters."""
         return slice(self.first_row, self.first_row + len(self.leads))
 
+    @property
+    def group_strengths(self) -> FloatArray:
+        """(groups,) reference intensity of all lines of each linear parameter; never 0."""
+        group = self.rows[:, 0] - self.first_row
+        known = np.maximum(self.strength, 1e-6)
+        return np.bincount(group, weights=known, minlength=len(self.leads)).astype(np.float64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FitLayout:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ringwatch_pipelines.design_matrix import FitBins, bins_from_pattern, design_matrix
-from ringwatch_pipelines.detection import presence
+from ringwatch_pipelines.detection import matched_significance, presence
 from ringwatch_pipelines.fit_layout import FitLayout, layout_from_recipe
 from ringwatch_pipelines.fit_recipe import FitRecipe, Hump, ReferenceBackground
 from ringwatch_pipelines.frames import read_only
@@ -118,13 +118,17 @@ def _without_free_phases(layout: FitLayout, bins: FitBins, wandering: Solution) 
 
 
 def _shows_free_phase(layout: FitLayout, solution: Solution) -> bool:
-    """Whether the summed areas of a phase with free intensities stand above the detection limit."""
+    """Whether a phase with free intensities stands above the detection limit."""
     for phase in layout.phases:
         rows = phase.linear_rows
-        total, variance = np.sum(solution.parameters[rows]), np.sum(solution.covariance[rows, rows])
-        state = presence(value=float(total), sigma=float(np.sqrt(max(variance, 0.0))))
-        if phase.phase.role is PhaseRole.FREE and state is PeakState.PRESENT:
-            return True
+        if phase.phase.role is PhaseRole.FREE and len(phase.leads):
+            z = matched_significance(
+                values=solution.parameters[rows],
+                covariance=solution.covariance[rows, rows],
+                expected=phase.group_strengths,
+            )
+            if presence(value=z, sigma=1.0) is PeakState.PRESENT:
+                return True
     return False
 
 

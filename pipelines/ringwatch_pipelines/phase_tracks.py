@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_pipelines.design_matrix import line_widths, shape_values
-from ringwatch_pipelines.detection import presence, ratio_from_areas, upper_limit
+from ringwatch_pipelines.detection import matched_significance, presence, ratio_from_areas, upper_limit
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.pattern_fit import PatternFit
@@ -66,7 +66,7 @@ def _phase_track(fit: PatternFit, layout: PhaseLayout) -> PhaseTrack:
 
 def _free_phase(fit: PatternFit, layout: PhaseLayout) -> FreePhaseTrack:
     seen = _seen_lines(fit, layout)[layout.leads]
-    state = _summed_presence(fit, layout, seen)
+    state = _joint_presence(fit, layout, seen)
     known = state is PeakState.PRESENT
     return FreePhaseTrack(
         name=layout.phase.name,
@@ -151,13 +151,18 @@ def _positions_and_widths(fit: PatternFit, layout: PhaseLayout) -> tuple[FloatAr
     return centre, fwhm_from_voigt(sigma=sigma, hwhm=hwhm)
 
 
-def _summed_presence(fit: PatternFit, layout: PhaseLayout, seen: NDArray[np.bool_]) -> PeakState:
-    """Of the sum of all peak areas that could be measured."""
-    if not np.any(seen):
+def _joint_presence(fit: PatternFit, layout: PhaseLayout, seen: NDArray[np.bool_]) -> PeakState:
+    """Of all peak areas that could be measured, taken together."""
+    groups = np.flatnonzero(seen)
+    if not len(groups):
         return PeakState.UNDETERMINED
-    rows = layout.first_row + np.flatnonzero(seen)
-    variance = float(np.sum(fit.covariance[np.ix_(rows, rows)]))
-    return presence(value=float(np.sum(fit.parameters[rows])), sigma=float(np.sqrt(max(variance, 0.0))))
+    rows = layout.first_row + groups
+    z = matched_significance(
+        values=fit.parameters[rows],
+        covariance=fit.covariance[np.ix_(rows, rows)],
+        expected=layout.group_strengths[groups],
+    )
+    return presence(value=z, sigma=1.0)
 
 
 def _lattice(fit: PatternFit, layout: PhaseLayout, *, known: bool) -> tuple[tuple[str, Estimate], ...]:

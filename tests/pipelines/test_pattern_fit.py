@@ -20,7 +20,7 @@ from fakes.synthetic_patterns import (
     recipe,
 )
 from ringwatch_pipelines.design_matrix import bins_from_pattern, design_matrix
-from ringwatch_pipelines.detection import ratio_from_areas, upper_limit
+from ringwatch_pipelines.detection import matched_significance, ratio_from_areas, upper_limit
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.pattern_fit import (
     FitRecipe,
@@ -450,6 +450,12 @@ def test_a_ratio_over_an_absent_line_says_so():
     ratio, state = ratio_from_areas(areas=np.array([6.0, 0.2]), covariance=np.diag([0.01, 0.01]))
     assert state is PeakState.ABSENT
     assert ratio.value == pytest.approx(30.0)
+
+
+def test_areas_that_cannot_be_told_apart_are_significant_together():
+    values, covariance = np.array([1e3 + 5.0, -1e3 + 5.0]), np.array([[1e6 + 0.5, -1e6], [-1e6, 1e6 + 0.5]])
+    z = matched_significance(values=values, covariance=covariance, expected=np.array([1.0, 1.0]))
+    assert z == pytest.approx(10.0, rel=1e-3)
 
 
 def test_the_upper_limit_covers_a_truth_of_zero():
