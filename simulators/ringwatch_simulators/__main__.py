@@ -27,9 +27,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ringwatch_simulators", description="A simulated beamline.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_ioc_arguments(commands.add_parser("ioc", help="a detector IOC with synthetic or recorded frames"))
-    files = commands.add_parser("files", help="write geometry.poni, mask.edf and truth_header.json of a scenario")
+    files = commands.add_parser(
+        "files", help="write geometry.poni, mask.edf, flat.edf, truth_header.json of a scenario"
+    )
     files.add_argument("--scenario", default="lagp-demo")
-    files.add_argument("--seed", type=int)
+    _add_scenario_arguments(files)
     files.add_argument("-o", "--output", type=Path, required=True)
     return parser
 
@@ -38,13 +40,13 @@ def _add_ioc_arguments(ioc: argparse.ArgumentParser) -> None:
     add = ioc.add_argument
     add("--prefix", default="13PE1:", help="what the detector's names begin with")
     add("--cycler-prefix", default="CYC1:", help="what the cycler's names begin with")
-    add("--scenario", default="counting", help="counting, small, quick or lagp-demo")
+    add("--scenario", default="counting", help="counting, small, quick, lagp-demo or full")
     add("--frames", nargs="+", metavar="PATH", help="recorded frames instead: files, folders, FILE.h5::/dataset")
     add("--darks", nargs="+", default=[], metavar="PATH", help="recorded darks, served first")
     add("--count", type=int, help="number of frames of a scenario")
     add("--shape", default="64x64", help="ROWSxCOLUMNS of counting frames")
     add("--dtype", default="uint16", help="type of counting frames")
-    add("--seed", type=int, help="of a scenario")
+    _add_scenario_arguments(ioc)
     add("--start-ns", type=int, help="start of a scenario's course, UTC ns; by default it ends now")
     add("--truth", type=Path, help="write what is true of each frame, JSON lines")
     add("--cycler-csv", type=Path, help="the cycler's file")
@@ -67,14 +69,22 @@ def _add_ioc_arguments(ioc: argparse.ArgumentParser) -> None:
     add("--resume", help=argparse.SUPPRESS)
 
 
+def _add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--seed", type=int, help="of a scenario")
+    add("--light", type=float, default=1.0, help="factor on all counts of a scenario")
+    add("--tilt", type=float, nargs=2, metavar="RAD", help="rot1 and rot2 of a scenario's detector")
+    add("--mishap", action="append", default=[], metavar="KIND@INDEX", help="dump, shutter, half, truncated, first")
+
+
 def _write_files(options: argparse.Namespace) -> int:
     from ringwatch_simulators.scenario import (  # noqa: PLC0415 - each command imports what it needs
         SyntheticFrames,
-        scenario_named,
+        scenario_from_options,
         write_beamline_files,
     )
 
-    frames = SyntheticFrames(scenario_named(options.scenario, seed=options.seed), 0)
+    frames = SyntheticFrames(scenario_from_options(options), 0)
     for path in write_beamline_files(options.output, frames):
         print(path)
     return 0

@@ -10,7 +10,7 @@ Areas are those of the pattern: the azimuthal mean of (counts - pedestal) / (sol
 to normal incidence x polarisation factor) for monitor 1, integrated over 2theta in degree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class CellParameters:
         Strongest line of each at the end, in units of `lagp_area`.
     hump_counts
         Height of the amorphous hump at the end.
+    copper_share, window_share
+        Strongest line of the copper ring and of the polypropylene window, in units of `lagp_area`.
     background_counts
         Height of the smooth background at small angles.
     breathing
@@ -54,6 +56,8 @@ class CellParameters:
     lioh_share: float = 0.012
     alpo4_share: float = 0.006
     hump_counts: float = 4.5
+    copper_share: float = 0.0
+    window_share: float = 0.0
     background_counts: float = 215.0
     breathing: float = 2.0e-5
     spot_fraction: float = 0.10
@@ -62,6 +66,15 @@ class CellParameters:
     area_cm2: float = 0.785
     half_cycle_h: float = 12.0
     rest_h: float = 2.0
+
+    def with_light(self, factor: float) -> "CellParameters":
+        """The same cell in a beam, or for an exposure, `factor` times as strong."""
+        return replace(
+            self,
+            lagp_area=self.lagp_area * factor,
+            hump_counts=self.hump_counts * factor,
+            background_counts=self.background_counts * factor,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,8 @@ class CellTruth:
         Area of the strongest line of each.
     hump_counts
         Height of the amorphous hump.
+    copper_area, window_area
+        Area of the strongest line of the copper ring and of the window.
     spot_fraction, second_harmonic
         Share of lithium in spots; cos(2 azimuth) amplitude of its smooth ring.
     monitor
@@ -111,6 +126,8 @@ class CellTruth:
     lioh_area: float
     alpo4_area: float
     hump_counts: float
+    copper_area: float
+    window_area: float
     spot_fraction: float
     second_harmonic: float
     monitor: float
@@ -159,6 +176,8 @@ class CellModel:
             lioh_area=p.lagp_area * p.lioh_share * _since(course_h, 120.0),
             alpo4_area=p.lagp_area * p.alpo4_share * _since(course_h, 250.0),
             hump_counts=p.hump_counts * _since(course_h, 230.0),
+            copper_area=p.lagp_area * p.copper_share,
+            window_area=p.lagp_area * p.window_share,
             spot_fraction=p.spot_fraction,
             second_harmonic=p.second_harmonic,
             monitor=_beam(time_h),

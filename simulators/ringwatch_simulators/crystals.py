@@ -19,6 +19,7 @@ _ALAMI_1991 = "Alami Talbi et al. (1991), J. Solid State Chem. 90, 185"
 _TERM = re.compile(r"([+-]?)(\d+/\d+|[xyz])")
 _R_CENTRING = ((0.0, 0.0, 0.0), (2 / 3, 1 / 3, 1 / 3), (1 / 3, 2 / 3, 2 / 3))
 _I_CENTRING = ((0.0, 0.0, 0.0), (0.5, 0.5, 0.5))
+_F_CENTRING = ((0.0, 0.0, 0.0), (0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))
 _P_CENTRING = ((0.0, 0.0, 0.0),)
 _IDENTITY = ("x,y,z",)
 _R_3C = (
@@ -121,6 +122,11 @@ ALPO4 = Crystal(
         Site("O", 0.4157, 0.2911, 0.39763, u_A2=0.017), Site("O", 0.4150, 0.2575, 0.8840, u_A2=0.017),
     ),
     "berlinite, sites of AMCSD 4489",
+)  # fmt: skip
+
+COPPER = Crystal(
+    "copper", 3.6150, 3.6150, False, _IDENTITY, _F_CENTRING, (Site("Cu", 0.0, 0.0, 0.0, u_A2=0.0069),),
+    "face-centred cubic copper",
 )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ class FlatDetector:
         Tilts.
     wavelength_A
         Of the beam.
+    displacement_m
+        How far the sample really stands behind (upstream of) the place that the other numbers say.
     """
 
     shape: tuple[int, int]
@@ -43,9 +45,10 @@ class FlatDetector:
     rot2_rad: float = 0.0
     rot3_rad: float = 0.0
     wavelength_A: float = 0.1173
+    displacement_m: float = 0.0
 
     def poni_text(self) -> str:
-        """The geometry as a PONI file, version 2.1."""
+        """The nominal geometry, without the displacement, as a PONI file, version 2.1."""
         config = {
             "pixel1": self.pixel_m,
             "pixel2": self.pixel_m,
@@ -94,9 +97,26 @@ def pixel_angles(detector: FlatDetector) -> PixelAngles:
     p2 = ((np.arange(columns) + 0.5) * detector.pixel_m - detector.poni2_m)[None, :]
     turn = rotation(detector)
     x1, x2, x3 = (axis[0] * p1 + axis[1] * p2 + axis[2] * detector.distance_m for axis in turn)
-    two_theta = np.degrees(np.arctan2(np.hypot(x1, x2), x3))
+    two_theta = np.degrees(np.arctan2(np.hypot(x1, x2), x3 + detector.displacement_m))
     incidence = detector.distance_m / np.sqrt(p1**2 + p2**2 + detector.distance_m**2)
     return PixelAngles(two_theta, np.arctan2(x1, x2), incidence**3)
+
+
+def lattice_scale_seen(detector: FlatDetector, two_theta_deg: float) -> float:
+    """Lattice as the nominal geometry sees it over the true one, from lines around an angle.
+
+    A ring of radius R stands at ``tan 2theta = R / (L + displacement)`` and is taken for ``R / L``.
+    """
+    true = np.radians(two_theta_deg)
+    along = detector.distance_m / (np.cos(detector.rot1_rad) * np.cos(detector.rot2_rad))
+    seen = np.arctan(np.tan(true) * (1.0 + detector.displacement_m / along))
+    return float(np.sin(true / 2.0) / np.sin(seen / 2.0))
+
+
+def beam_from_poni_m(detector: FlatDetector) -> FloatArray:
+    """(2,) where the direct beam meets the detector, along axes 1 and 2 from the point of normal incidence."""
+    beam = rotation(detector)[2]
+    return np.asarray(detector.distance_m * beam[:2] / beam[2])
 
 
 def rotation(detector: FlatDetector) -> FloatArray:

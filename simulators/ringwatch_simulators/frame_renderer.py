@@ -2,10 +2,11 @@
 
 One frame is, pixel by pixel::
 
-    expected = pedestal + gain_map * shadow * solid_angle * polarisation * exposure * monitor * pattern(2theta)
-    counts   = round(expected + noise),  variance = adu_per_photon * (expected - pedestal) + read_noise^2
+    light  = shadow * solid_angle * polarisation * exposure * monitor * pattern(2theta)
+    charge = gain_map * blur(light + photon noise) + zingers,     variance of the noise = adu_per_photon * light
+    counts = round(pedestal + drift + charge + lag * earlier charges + read noise)
 
-cut at 0 and at the largest count. The noise is Gaussian; at the hundreds of photons a pixel of this
+cut at 0 and at the largest count. The photon noise is Gaussian; at the hundreds of photons a pixel of this
 detector it cannot be told from Poisson noise, and below 20 photons a pixel true Poisson noise is drawn.
 """
 
@@ -16,54 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_simulators.detector_geometry import FlatDetector, PixelAngles, pixel_angles, polarisation_factor
+from ringwatch_simulators.detector_maps import (
+    DEAD,
+    HOT,
+    Float32Array,
+    OffsetDrift,
+    bad_pixels,
+    blurred,
+    gain_map,
+    grown,
+    pedestal,
+    shadow,
+)
+from ringwatch_simulators.detector_response import DetectorResponse
 from ringwatch_simulators.radial_profile import FloatArray, RadialPattern
-
-Float32Array = NDArray[np.float32]
 
 GRID_STEP_DEG = 2.5e-4
 _BLOCK_PIXELS = 1 << 17
 _FEW_PHOTONS = 20.0
 _RING_HALF_WIDTH_DEG = 0.10
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorResponse:
-    """How the detector turns light into counts.
-
-    Parameters
-    ----------
-    adu_per_photon
-        Gain, the variance over the mean of the light's counts.
-    read_noise_adu
-        Standard deviation of the noise that is there without light.
-    pedestal_adu, block_step_adu, block_columns
-        Mean of the dark image, largest step between readout blocks, and their width.
-    gain_spread
-        Standard deviation of the pixels' sensitivities.
-    lag
-        Share of the previous frame's light that is seen again.
-    bad_pixels, bad_lines
-        How many dead or hot pixels and dead columns.
-    beam_stop_deg
-        Radius of the beam stop's shadow; 0 for none. Its arm points along axis 1.
-    largest_count
-        Where the detector saturates.
-    polarisation
-        Degree of horizontal polarisation.
-    """
-
-    adu_per_photon: float = 1.5
-    read_noise_adu: float = 4.0
-    pedestal_adu: float = 2800.0
-    block_step_adu: float = 300.0
-    block_columns: int = 128
-    gain_spread: float = 0.0
-    lag: float = 0.0
-    bad_pixels: int = 400
-    bad_lines: int = 2
-    beam_stop_deg: float = 0.55
-    largest_count: int = 65535
-    polarisation: float = 0.99
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,16 +70,25 @@ class FrameRenderer:
         self._weight = (place - self._index).astype(np.float32)
         self._two_theta = angles.two_theta_deg.reshape(-1).astype(np.float32)
         self._azimuth = angles.azimuth_rad.reshape(-1).astype(np.float32)
-        self._bad = _bad_pixels(detector.shape, response, rng)
-        self._shadow = _shadow(angles, detector, response)
-        self._throughput = self._sensitivity(angles, rng)
-        self.pedestal = _pedestal(detector.shape, response, rng)
+        self._bad = bad_pixels(detector.shape, response, rng)
+        self._shadow = shadow(angles, detector, response)
+        self._throughput = self._transmission(angles)
+        self._gain = gain_map(detector.shape, response, rng)
+        self._flat_seed = int(rng.integers(2**31))
+        self.pedestal = pedestal(detector.shape, response, rng)
+        self._drift = OffsetDrift(detector.shape, response, rng)
         self._rings: dict[float, _Ring] = {}
 
     def mask(self) -> NDArray[np.uint8]:
         """1 where a pixel must not be used: bad, or in the shadow and its edge; (rows, columns)."""
-        shadow = _grown(self._shadow.reshape(self.detector.shape) < 1.0, 2)
-        return np.asarray(shadow | (self._bad.reshape(self.detector.shape) != 0), dtype=np.uint8)
+        dark = grown(self._shadow.reshape(self.detector.shape) < 1.0, 2)
+        return np.asarray(dark | (self._bad.reshape(self.detector.shape) != 0), dtype=np.uint8)
+
+    def flat(self) -> Float32Array:
+        """Sensitivity of every pixel as a flat-field measurement finds it, (rows, columns)."""
+        true = np.ones(self._index.size, np.float32) if self._gain is None else self._gain
+        error = np.random.default_rng(self._flat_seed).standard_normal(true.size, dtype=np.float32)
+        return np.asarray(true * (1.0 + np.float32(self.response.flat_error) * error)).reshape(self.detector.shape)
 
     def expected(self, pattern: RadialPattern, rings: dict[float, FloatArray], scale: float) -> Float32Array:
         """(rows, columns) mean counts of the light.
@@ -135,36 +116,52 @@ class FrameRenderer:
             light[ring.pixels] += local * (modulation[turn.astype(np.intp)] - 1.0) * self._throughput[ring.pixels]
         return light.reshape(self.detector.shape)
 
-    def counts(self, light: Float32Array | None, rng: np.random.Generator) -> NDArray[np.uint16]:
-        """One readout of `light` (None for a dark frame), with noise, (rows, columns) uint16."""
+    def charge(self, light: Float32Array, rng: np.random.Generator) -> Float32Array:
+        """What one exposure to `light` leaves in the pixels, with the noise of its photons; (rows, columns)."""
+        charge = self._with_photon_noise(light.reshape(-1), rng).reshape(self.detector.shape)
+        if self.response.blur > 0.0:
+            charge = blurred(charge, self.response.blur)
+        if self._gain is not None:
+            charge *= self._gain.reshape(self.detector.shape)
+        hits = rng.poisson(self.response.zingers)
+        where = rng.integers(0, charge.size, hits)
+        np.add.at(charge.reshape(-1), where, rng.exponential(self.response.zinger_adu, hits).astype(np.float32))
+        return charge
+
+    def readout(self, charge: Float32Array | None, rng: np.random.Generator, course: float = 0.0) -> NDArray[np.uint16]:
+        """Counts (rows, columns) of a `charge` (None for none) when a part of the run, 0 to 1, is over."""
+        drift = self._drift.at(course)
+        offsets = self.pedestal if drift is None else self.pedestal + drift
+        noise = np.float32(self.response.read_noise_adu)
         out = np.empty(self._index.size, np.uint16)
-        flat = None if light is None else light.reshape(-1)
+        flat = None if charge is None else charge.reshape(-1)
         for block in self._blocks():
-            lit = None if flat is None else flat[block]
-            values = self.pedestal[block] + self._noisy(lit, block, rng)
+            values = rng.standard_normal(block.stop - block.start, dtype=np.float32) * noise
+            values += offsets[block]
+            if flat is not None:
+                values += flat[block]
             np.rint(values, out=values)
             out[block] = np.clip(values, 0.0, self.response.largest_count)
-        out[self._bad == 1] = 0
-        out[self._bad == 2] = self.response.largest_count
+        out[self._bad == DEAD] = 0
+        out[self._bad == HOT] = self.response.largest_count
         return out.reshape(self.detector.shape)
 
-    def _noisy(self, lit: Float32Array | None, block: slice, rng: np.random.Generator) -> Float32Array:
-        read_square = np.float32(self.response.read_noise_adu**2)
-        noise = rng.standard_normal(block.stop - block.start, dtype=np.float32)
-        if lit is None:
-            return np.asarray(noise * np.sqrt(read_square))
+    def _with_photon_noise(self, light: Float32Array, rng: np.random.Generator) -> Float32Array:
         gain = np.float32(self.response.adu_per_photon)
-        values = lit + noise * np.sqrt(lit * gain + read_square)
-        few = np.flatnonzero((lit > 0) & (lit < _FEW_PHOTONS * gain))
-        if few.size:
-            drawn = rng.poisson(lit[few] / gain).astype(np.float32) * gain
-            values[few] = drawn + noise[few] * np.sqrt(read_square)
-        return np.asarray(values)
+        charge = np.empty(light.size, np.float32)
+        for block in self._blocks():
+            lit = light[block]
+            values = rng.standard_normal(lit.size, dtype=np.float32)
+            values *= np.sqrt(lit * gain)
+            values += lit
+            few = np.flatnonzero((lit > 0) & (lit < _FEW_PHOTONS * gain))
+            if few.size:
+                values[few] = rng.poisson(lit[few] / gain).astype(np.float32) * gain
+            charge[block] = values
+        return charge
 
-    def _sensitivity(self, angles: PixelAngles, rng: np.random.Generator) -> Float32Array:
+    def _transmission(self, angles: PixelAngles) -> Float32Array:
         light = angles.solid_angle * polarisation_factor(angles, self.response.polarisation)
-        if self.response.gain_spread > 0.0:
-            light = light * rng.normal(1.0, self.response.gain_spread, self.detector.shape).clip(0.5, 1.5)
         return np.asarray(light.reshape(-1) * self._shadow, dtype=np.float32)
 
     def _ring(self, line_deg: float) -> _Ring:
@@ -197,51 +194,3 @@ def ring_modulation(
     if spots.max() <= 0.0:
         return np.asarray(smooth / smooth.mean())
     return np.asarray((1.0 - spot_fraction) * smooth / smooth.mean() + spot_fraction * spots / spots.mean())
-
-
-def _bad_pixels(shape: tuple[int, int], response: DetectorResponse, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """0 good, 1 dead, 2 hot."""
-    bad = np.zeros(shape, np.uint8)
-    if response.bad_lines:
-        bad[:, rng.choice(shape[1], response.bad_lines, replace=False)] = 1
-        bad[[0, -1], :] = 1
-    where = rng.choice(bad.size, min(response.bad_pixels, bad.size // 10), replace=False)
-    bad.reshape(-1)[where] = rng.integers(1, 3, where.size)
-    return bad.reshape(-1)
-
-
-def _pedestal(shape: tuple[int, int], response: DetectorResponse, rng: np.random.Generator) -> Float32Array:
-    rows, columns = shape
-    blocks = -(-columns // response.block_columns)
-    steps = rng.uniform(-1.0, 1.0, (2, blocks)) * response.block_step_adu
-    pedestal = np.full(shape, response.pedestal_adu)
-    half = rows // 2
-    pedestal[:half] += np.repeat(steps[0], response.block_columns)[:columns]
-    pedestal[half:] += np.repeat(steps[1], response.block_columns)[:columns]
-    pedestal += rng.normal(0.0, 0.02 * response.block_step_adu, shape)
-    return np.asarray(pedestal.reshape(-1), dtype=np.float32)
-
-
-def _shadow(angles: PixelAngles, detector: FlatDetector, response: DetectorResponse) -> Float32Array:
-    """1 in the light, 0 behind the beam stop and its arm of 8 pixels."""
-    light = np.ones(detector.shape)
-    if response.beam_stop_deg > 0.0:
-        radius = angles.two_theta_deg * detector.distance_m * np.pi / 180.0
-        along, across = radius * np.sin(angles.azimuth_rad), radius * np.cos(angles.azimuth_rad)
-        arm = (along > 0.0) & (np.abs(across) < 4 * detector.pixel_m)
-        light[(angles.two_theta_deg < response.beam_stop_deg) | arm] = 0.0
-    return np.asarray(light.reshape(-1), dtype=np.float32)
-
-
-def _grown(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    grown = mask.copy()
-    for axis in (0, 1):
-        for _ in range(pixels):
-            before = grown.copy()
-            for shift in (1, -1):
-                moved = np.roll(before, shift, axis)
-                edge = [slice(None), slice(None)]
-                edge[axis] = slice(0, 1) if shift == 1 else slice(-1, None)
-                moved[tuple(edge)] = False
-                grown |= moved
-    return grown

@@ -10,7 +10,7 @@ from ringwatch_simulators.errors import ScenarioError
 from ringwatch_simulators.faults import FaultSchedule, fault_from_text
 from ringwatch_simulators.outage import Resumption
 from ringwatch_simulators.recorded import RecordedFrames
-from ringwatch_simulators.scenario import Scenario, SyntheticFrames, scenario_named, start_ns_for, write_truth
+from ringwatch_simulators.scenario import Scenario, SyntheticFrames, scenario_from_options, start_ns_for, write_truth
 from ringwatch_simulators.supply import AttributeValue, CountingFrames, FrameSupply
 
 
@@ -64,7 +64,7 @@ def _serve_plain(options: argparse.Namespace, common: IocOptions, resumption: Re
 
 
 def _serve_scenario(options: argparse.Namespace, common: IocOptions, resumption: Resumption | None) -> int:
-    scenario = scenario_named(options.scenario, frames=options.count, seed=options.seed)
+    scenario = scenario_from_options(options, frames=options.count)
     start_ns = options.start_ns if options.start_ns is not None else start_ns_for(scenario)
     frames = SyntheticFrames(scenario, start_ns)
     if options.truth is not None and resumption is None:

@@ -1,4 +1,7 @@
-"""The pattern that a cell gives, on a fine grid of 2theta: lines, background, hump."""
+"""The pattern that a cell gives, on a fine grid of 2theta: lines, background, hump, window and copper ring.
+
+Spacings and strengths of polypropylene's alpha form: Turner-Jones, Aizlewood & Beckett (1964), Makromol. Chem. 75, 134.
+"""
 
 from dataclasses import dataclass
 
@@ -7,15 +10,18 @@ from numpy.typing import NDArray
 from scipy.special import voigt_profile
 
 from ringwatch_simulators.cell_model import CellTruth
-from ringwatch_simulators.crystals import ALPO4, LAGP, LIOH, LITHIUM, Crystal, powder_lines, two_theta_deg
+from ringwatch_simulators.crystals import ALPO4, COPPER, LAGP, LIOH, LITHIUM, Crystal, powder_lines, two_theta_deg
 
 FloatArray = NDArray[np.float64]
 
 SCHERRER_CONSTANT = 0.9
 SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
-MINOR_SIZE_NM = {"li": 400.0, "lioh": 40.0, "alpo4": 40.0}
+MINOR_SIZE_NM = {"li": 400.0, "lioh": 40.0, "alpo4": 40.0, "copper": 250.0}
 """Crystallite sizes of the phases that stay as they are."""
 HUMP_CENTRE_DEG, HUMP_FWHM_DEG = 2.30, 0.90
+POLYPROPYLENE = ((6.26, 1.00), (5.19, 0.62), (4.77, 0.55), (4.19, 0.45), (4.05, 0.60))
+"""Spacing in angstrom and area relative to the strongest line."""
+POLYPROPYLENE_SIZE_NM = 15.0
 D_MIN_A = 0.95
 _NEAR_FWHM = 5.0
 _COARSE_STEP_DEG = 0.004
@@ -30,7 +36,7 @@ class Beam:
     wavelength_A
         Of the beam.
     instrument_fwhm_deg
-        Gaussian width of an ideal line at every angle, pixel included.
+        Gaussian width of an ideal line at every angle on the detector, pixel included, blur not yet.
     """
 
     wavelength_A: float = 0.1173
@@ -67,7 +73,8 @@ def radial_pattern(truth: CellTruth, beam: Beam, grid_deg: FloatArray, backgroun
     """The pattern on `grid_deg`, which has equal steps."""
     smooth = background(grid_deg, background_counts) + hump(grid_deg, truth.hump_counts)
     others = [*lagp_lines(truth, beam), *minor_lines(LIOH, truth.lioh_area, beam)]
-    add_lines(smooth, grid_deg, [*others, *minor_lines(ALPO4, truth.alpo4_area, beam)])
+    others += [*minor_lines(ALPO4, truth.alpo4_area, beam), *minor_lines(COPPER, truth.copper_area, beam)]
+    add_lines(smooth, grid_deg, others + window_lines(truth.window_area, beam))
     lithium = np.zeros_like(grid_deg)
     add_lines(lithium, grid_deg, lithium_lines(truth, beam))
     return RadialPattern(smooth, lithium)
@@ -112,6 +119,18 @@ def minor_lines(crystal: Crystal, area: float, beam: Beam) -> list[Line]:
     if area <= 0.0:
         return []
     return _lines(crystal, beam, area, size_nm=MINOR_SIZE_NM[crystal.name], strain=0.0, relative_to=crystal)
+
+
+def window_lines(area: float, beam: Beam) -> list[Line]:
+    """Lines of the polypropylene window, the strongest with `area`."""
+    theta = [float(np.arcsin(beam.wavelength_A / (2.0 * d_A))) for d_A, _ in POLYPROPYLENE]
+    sigma = SIGMA_PER_FWHM * beam.instrument_fwhm_deg
+    hwhm = 0.5 * np.degrees(SCHERRER_CONSTANT * 0.1 * beam.wavelength_A / (POLYPROPYLENE_SIZE_NM * np.cos(theta)))
+    return [
+        Line(float(np.degrees(2.0 * theta[i])), area * strength, sigma, float(hwhm[i]))
+        for i, (_, strength) in enumerate(POLYPROPYLENE)
+        if area > 0.0
+    ]
 
 
 def _lines(

@@ -8,117 +8,43 @@ darks with the shutter closed; the first light frame opens the course.
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch_simulators.cell_model import CellModel, CellParameters, CellTruth
-from ringwatch_simulators.crystals import ALPO4, LAGP, LIOH, LITHIUM
-from ringwatch_simulators.detector_geometry import FlatDetector
-from ringwatch_simulators.errors import ScenarioError
-from ringwatch_simulators.frame_renderer import DetectorResponse, Float32Array, FrameRenderer, ring_modulation
+from ringwatch_simulators.cell_model import CellModel, CellTruth
+from ringwatch_simulators.crystals import ALPO4, COPPER, LAGP, LIOH, LITHIUM
+from ringwatch_simulators.detector_geometry import lattice_scale_seen
+from ringwatch_simulators.detector_maps import Float32Array
+from ringwatch_simulators.detector_response import MishapKind
+from ringwatch_simulators.frame_renderer import FrameRenderer, ring_modulation
 from ringwatch_simulators.radial_profile import Beam, lithium_lines, radial_pattern
+from ringwatch_simulators.scenario_catalogue import SCENARIOS, Scenario, scenario_from_options, scenario_named
 from ringwatch_simulators.supply import Exposure, SuppliedFrame
+
+__all__ = [
+    "SCENARIOS",
+    "FrameTruth",
+    "Scenario",
+    "SyntheticFrames",
+    "scenario_from_options",
+    "scenario_named",
+    "start_ns_for",
+    "truth_header",
+    "write_beamline_files",
+    "write_truth",
+]
 
 NS_PER_S = 1_000_000_000
 NS_PER_H = 3600 * NS_PER_S
 GRAINS = 40
 FULL_BEAM_MA = 102.0
 """Ring current after a top-up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One run of the simulated beamline.
-
-    Parameters
-    ----------
-    frames, darks
-        How many frames in all, and how many of them, at the start, are darks.
-    exposure_s
-        Of every frame, in data time; frames follow each other at equal steps of the course.
-    seed
-        Decides noise, grains and bad pixels.
-    """
-
-    name: str
-    detector: FlatDetector
-    response: DetectorResponse = field(default_factory=DetectorResponse)
-    cell: CellParameters = field(default_factory=CellParameters)
-    instrument_fwhm_deg: float = 0.0195
-    frames: int = 240
-    darks: int = 8
-    exposure_s: float = 60.0
-    seed: int = 20260
-    wall_s: float = 110.0
-    """How long a run is shown when no speed is asked for."""
-
-    def __post_init__(self) -> None:
-        if self.frames <= self.darks:
-            raise ScenarioError(f"a scenario needs more frames than its {self.darks} darks, got {self.frames}")
-
-    @property
-    def cadence_s(self) -> float:
-        """Data time from frame to frame."""
-        return self.cell.duration_h * 3600.0 / (self.frames - self.darks)
-
-    @property
-    def default_speed(self) -> float:
-        """Data seconds per second of wall time that show the run in `wall_s`."""
-        return self.frames * self.cadence_s / self.wall_s
-
-    @property
-    def beam(self) -> Beam:
-        """Wavelength and instrument width."""
-        return Beam(self.detector.wavelength_A, self.instrument_fwhm_deg)
-
-
-_DEMO_DETECTOR = FlatDetector(
-    shape=(2048, 2048), pixel_m=200e-6, distance_m=1.6, poni1_m=0.20436, poni2_m=0.20551, rot1_rad=0.0041,
-    rot2_rad=-0.0027,
-)  # fmt: skip
-_SPOTLESS = CellParameters(spot_fraction=0.0, second_harmonic=0.0)
-
-SCENARIOS = {
-    "lagp-demo": Scenario("lagp-demo", _DEMO_DETECTOR),
-    "quick": Scenario(
-        "quick",
-        replace(_DEMO_DETECTOR, shape=(1024, 1024), poni1_m=0.0123, poni2_m=0.0117),
-        cell=_SPOTLESS,
-        frames=40,
-        darks=4,
-        wall_s=20.0,
-    ),
-    "small": Scenario(
-        "small",
-        replace(_DEMO_DETECTOR, shape=(512, 512), poni1_m=0.0063, poni2_m=-0.0057),
-        response=DetectorResponse(beam_stop_deg=0.0, bad_pixels=60),
-        cell=_SPOTLESS,
-        frames=20,
-        darks=4,
-        wall_s=6.0,
-    ),
-}
-"""``quick`` and ``small`` see a quarter of the rings at the resolution of ``lagp-demo``, with fewer pixels and
-without texture, which would not average out over a part of a ring."""
-
-
-def scenario_named(name: str, *, frames: int | None = None, seed: int | None = None) -> Scenario:
-    """A scenario by name, with another number of frames or seed where asked for.
-
-    Raises
-    ------
-    ScenarioError
-        There is none of that name.
-    """
-    if name not in SCENARIOS:
-        raise ScenarioError(f"expected a scenario of {', '.join(SCENARIOS)}, counting; got {name!r}")
-    scenario = SCENARIOS[name]
-    if frames is not None:
-        scenario = replace(scenario, frames=frames, darks=min(scenario.darks, max(1, frames // 5)))
-    return scenario if seed is None else replace(scenario, seed=seed)
+_SEEN_AROUND_DEG = 3.0
+"""Where the lattice is measured, for the small change of a displacement's effect with angle."""
 
 
 def start_ns_for(scenario: Scenario, end_ns: int | None = None) -> int:
@@ -143,16 +69,23 @@ class FrameTruth:
         UTC, nanoseconds since 1970, middle of the exposure.
     dark
         The shutter was closed.
+    a_seen_A, c_seen_A
+        Lattice of LAGP as the nominal geometry sees it, sample displacement included.
+    mishap
+        What is wrong with the frame, or an empty word.
     """
 
     unique_id: int
     timestamp_ns: int
     dark: bool
     cell: CellTruth
+    a_seen_A: float
+    c_seen_A: float
+    mishap: str = ""
 
     def to_json(self) -> str:
         """One line of JSON, flat."""
-        head = {"unique_id": self.unique_id, "timestamp_ns": self.timestamp_ns, "dark": self.dark}
+        head = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "cell"}
         return json.dumps({**head, **asdict(self.cell)})
 
 
@@ -176,6 +109,8 @@ class SyntheticFrames:
         self._grain_azimuths = rng.uniform(0.0, 2.0 * np.pi, (3, GRAINS))
         self._grain_phases = rng.uniform(0.0, 2.0 * np.pi, (3, GRAINS))
 
+        self._charge = lru_cache(maxsize=len(scenario.response.lag) + 1)(self._fresh_charge)
+
     def __len__(self) -> int:
         return self.scenario.frames
 
@@ -183,30 +118,51 @@ class SyntheticFrames:
         """The frame of that number, or a dark where the operator closed the shutter."""
         truth = self.truth(exposure.index)
         closed = truth.dark or exposure.dark > 0
-        light = None if closed else self.light(exposure)
-        rng = np.random.default_rng([self.scenario.seed, 3, exposure.index, exposure.dark])
-        counts = self.renderer.counts(light, rng)
-        monitor = 0.0 if closed else truth.cell.monitor * exposure.exposure_s / self.scenario.exposure_s
+        monitor = 0.0 if closed else self._monitor(truth, exposure)
         return SuppliedFrame(
-            counts,
+            self._counts(exposure, self.charge(exposure)),
             end_ns=self.end_ns(exposure.index),
             shutter_closed=closed,
             attributes=(("RingCurrent", FULL_BEAM_MA * truth.cell.monitor), ("IonChamber", monitor)),
         )
 
+    def charge(self, exposure: Exposure) -> Float32Array | None:
+        """What the light of one frame and of those before it leave in the pixels; None for nothing."""
+        shown = None if exposure.dark else self._charge(exposure.index, exposure.exposure_s)
+        total = None if shown is None else shown.copy()
+        for back, share in enumerate(self.scenario.response.lag, start=1):
+            index = exposure.index - back + max(0, exposure.dark - 1)
+            seen = self.scenario.darks <= index < exposure.index
+            earlier = self._charge(index, exposure.exposure_s) if seen else None
+            if earlier is not None:
+                total = np.zeros_like(earlier) if total is None else total
+                total += np.float32(share) * earlier
+        return total
+
     def light(self, exposure: Exposure) -> Float32Array:
-        """Mean counts of the light of one frame, the lag of the frame before it included."""
-        light = self._fresh_light(exposure)
-        lag = self.scenario.response.lag
-        if lag > 0.0 and exposure.index > self.scenario.darks:
-            light = light + np.float32(lag) * self._fresh_light(replace(exposure, index=exposure.index - 1))
-        return light
+        """Mean light of one frame, without what the detector adds to it."""
+        truth = self.truth(exposure.index).cell
+        beam = self.scenario.beam
+        pattern = radial_pattern(truth, beam, self.renderer.grid_deg, self.scenario.cell.background_counts)
+        scale = truth.monitor * exposure.exposure_s / self.scenario.exposure_s
+        return self.renderer.expected(pattern, self._rings(truth, beam), scale)
 
     def truth(self, index: int) -> FrameTruth:
         """What is true of frame `index`."""
         middle_ns = self.end_ns(index) - int(self.scenario.exposure_s * NS_PER_S / 2)
         time_h = (middle_ns - self.start_ns) / NS_PER_H
-        return FrameTruth(index + 1, middle_ns, index < self.scenario.darks, self.model.at(time_h))
+        cell = self.model.at(time_h)
+        seen = lattice_scale_seen(self.scenario.detector, _SEEN_AROUND_DEG)
+        mishap = self.scenario.mishap(index)
+        return FrameTruth(
+            index + 1,
+            middle_ns,
+            index < self.scenario.darks,
+            cell,
+            a_seen_A=cell.a_A * seen,
+            c_seen_A=cell.c_A * seen,
+            mishap="" if mishap is None else mishap.kind.value,
+        )
 
     def truths(self) -> Iterator[FrameTruth]:
         """What is true of every frame, in order."""
@@ -217,12 +173,28 @@ class SyntheticFrames:
         since_s = (index - self.scenario.darks) * self.scenario.cadence_s + self.scenario.exposure_s
         return self.start_ns + int(since_s * NS_PER_S)
 
-    def _fresh_light(self, exposure: Exposure) -> Float32Array:
-        truth = self.truth(exposure.index).cell
-        beam = self.scenario.beam
-        pattern = radial_pattern(truth, beam, self.renderer.grid_deg, self.scenario.cell.background_counts)
-        scale = truth.monitor * exposure.exposure_s / self.scenario.exposure_s
-        return self.renderer.expected(pattern, self._rings(truth, beam), scale)
+    def _fresh_charge(self, index: int, exposure_s: float) -> Float32Array | None:
+        mishap = self.scenario.mishap(index)
+        share = 1.0 if mishap is None else mishap.light_share
+        if index < self.scenario.darks or share == 0.0:
+            return None
+        light = self.light(Exposure(index, exposure_s)) * np.float32(share)
+        return self.renderer.charge(light, np.random.default_rng([self.scenario.seed, 3, index]))
+
+    def _counts(self, exposure: Exposure, charge: Float32Array | None) -> NDArray[np.uint16]:
+        rng = np.random.default_rng([self.scenario.seed, 4, exposure.index, exposure.dark])
+        counts = self.renderer.readout(charge, rng, self.scenario.course(exposure.index))
+        mishap = self.scenario.mishap(exposure.index)
+        if mishap is not None and exposure.dark == 0:
+            counts += np.uint16(mishap.offset_adu)
+            counts[round(mishap.rows_read * len(counts)) :] = 0
+        return counts
+
+    def _monitor(self, truth: FrameTruth, exposure: Exposure) -> float:
+        """The ion chamber stands before the shutter; with no beam it reads a little noise."""
+        if truth.mishap == MishapKind.DUMP:
+            return 1e-3
+        return truth.cell.monitor * exposure.exposure_s / self.scenario.exposure_s
 
     def _rings(self, truth: CellTruth, beam: Beam) -> dict[float, NDArray[np.float64]]:
         if truth.spot_fraction <= 0.0 and truth.second_harmonic <= 0.0:
@@ -251,16 +223,18 @@ def write_truth(path: Path, frames: SyntheticFrames) -> None:
 
 
 def write_beamline_files(folder: Path, frames: SyntheticFrames) -> list[Path]:
-    """Write ``geometry.poni``, ``mask.edf`` and ``truth_header.json`` of the scenario; return their paths."""
+    """Write ``geometry.poni``, ``mask.edf``, ``flat.edf`` and ``truth_header.json``; return their paths."""
     import fabio.edfimage  # noqa: PLC0415 - slow to import, needed here only
 
     folder.mkdir(parents=True, exist_ok=True)
     scenario = frames.scenario
-    geometry, mask, header = (folder / name for name in ("geometry.poni", "mask.edf", "truth_header.json"))
+    names = ("geometry.poni", "mask.edf", "flat.edf", "truth_header.json")
+    geometry, mask, flat, header = (folder / name for name in names)
     geometry.write_text(scenario.detector.poni_text(), encoding="utf-8")
     fabio.edfimage.EdfImage(data=frames.renderer.mask()).write(str(mask))
+    fabio.edfimage.EdfImage(data=frames.renderer.flat()).write(str(flat))
     header.write_text(json.dumps(truth_header(scenario), indent=2) + "\n", encoding="utf-8")
-    return [geometry, mask, header]
+    return [geometry, mask, flat, header]
 
 
 def truth_header(scenario: Scenario) -> dict[str, object]:
@@ -271,5 +245,5 @@ def truth_header(scenario: Scenario) -> dict[str, object]:
         "definition_of_size": "Lorentzian FWHM = 0.9 wavelength / (size cos theta)",
         "definition_of_strain": "Gaussian FWHM = 4 strain tan theta",
         "scenario": asdict(scenario),
-        "crystals": [asdict(crystal) for crystal in (LAGP, LITHIUM, LIOH, ALPO4)],
+        "crystals": [asdict(crystal) for crystal in (LAGP, LITHIUM, LIOH, ALPO4, COPPER)],
     }

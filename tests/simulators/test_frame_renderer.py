@@ -7,10 +7,13 @@ import pytest
 from pyFAI.geometry import Geometry
 
 from ringwatch_simulators.crystals import LAGP
-from ringwatch_simulators.detector_geometry import FlatDetector, pixel_angles, polarisation_factor
-from ringwatch_simulators.frame_renderer import DetectorResponse, FrameRenderer, ring_modulation
+from ringwatch_simulators.detector_geometry import FlatDetector, lattice_scale_seen, pixel_angles, polarisation_factor
+from ringwatch_simulators.detector_maps import blurred
+from ringwatch_simulators.detector_response import DetectorResponse, Mishap, MishapKind, lag_from_exponentials
+from ringwatch_simulators.frame_renderer import FrameRenderer, ring_modulation
 from ringwatch_simulators.radial_profile import Beam, Line, RadialPattern, add_lines, lithium_lines, radial_pattern
 from ringwatch_simulators.scenario import SyntheticFrames, scenario_named
+from ringwatch_simulators.scenario_catalogue import tilted
 from ringwatch_simulators.supply import Exposure
 
 TILTED = FlatDetector((64, 96), 1.6e-3, 1.6, 0.0511, 0.0777, rot1_rad=0.03, rot2_rad=-0.02, rot3_rad=0.4)
@@ -25,6 +28,14 @@ def small():
 def flat_pattern(renderer, counts):
     level = np.full(renderer.grid_deg.size, float(counts))
     return RadialPattern(level, np.zeros_like(level))
+
+
+def counts_of(renderer, light, rng):
+    return renderer.readout(renderer.charge(light, rng), rng)
+
+
+def changed(scenario, **response):
+    return SyntheticFrames(replace(scenario, response=replace(scenario.response, **response)), 0)
 
 
 def test_the_tilted_detector_is_that_of_a_poni_file():
@@ -66,10 +77,10 @@ def test_the_variance_of_the_light_is_gain_times_its_mean_plus_the_read_noise(co
     renderer = FrameRenderer(detector, replace(CLEAN, pedestal_adu=500.0), 1)
     light = renderer.expected(flat_pattern(renderer, counts), {}, 1.0)
     rng = np.random.default_rng(2)
-    difference = renderer.counts(light, rng).astype(float) - renderer.counts(light, rng)
+    difference = counts_of(renderer, light, rng).astype(float) - counts_of(renderer, light, rng)
     expected = CLEAN.adu_per_photon * light.mean() + CLEAN.read_noise_adu**2 + 1.0 / 12.0
     assert difference.var() / 2.0 == pytest.approx(expected, rel=0.03)
-    assert renderer.counts(light, rng).mean() - renderer.pedestal.mean() == pytest.approx(light.mean(), rel=0.02)
+    assert counts_of(renderer, light, rng).mean() - renderer.pedestal.mean() == pytest.approx(light.mean(), rel=0.02)
 
 
 def test_a_line_keeps_its_area_and_width_on_the_grid():
@@ -142,12 +153,103 @@ def test_bad_pixels_are_dead_or_hot_and_masked_and_saturation_cuts(small):
     assert set(np.unique(image[mask])) <= {0, 65535}
     assert np.all((image[~mask] > 0) & (image[~mask] < 65535))
     bright = small.renderer.expected(flat_pattern(small.renderer, 1e6), {}, 1.0)
-    assert small.renderer.counts(bright, np.random.default_rng(1))[~mask].min() == 65535
+    assert counts_of(small.renderer, bright, np.random.default_rng(1))[~mask].min() == 65535
 
 
-def test_lag_adds_a_share_of_the_frame_before():
+def test_lag_adds_a_share_of_the_charge_of_each_frame_before():
+    frames = changed(scenario_named("small"), lag=(0.03, 0.01))
+    fresh = SyntheticFrames(scenario_named("small"), 0)
+    now, before, earlier = (fresh.charge(Exposure(index, 60.0)) for index in (9, 8, 7))
+    expected = now + 0.03 * before + 0.01 * earlier
+    np.testing.assert_allclose(frames.charge(Exposure(9, 60.0)), expected, rtol=1e-5, atol=1e-3)
+    first_light = frames.scenario.darks
+    np.testing.assert_array_equal(frames.charge(Exposure(first_light, 60.0)), fresh.charge(Exposure(first_light, 60.0)))
+    after_light = frames.charge(Exposure(9, 60.0, dark=1))
+    np.testing.assert_allclose(after_light, 0.03 * before + 0.01 * earlier, rtol=1e-5, atol=1e-3)
+
+
+def test_traps_that_empty_exponentially_add_up():
+    shares = lag_from_exponentials((0.02, 0.5), (0.01, 4.0), frames=3)
+    assert shares == pytest.approx([0.03, 0.02 * np.exp(-2) + 0.01 * np.exp(-0.25), 0.02 * np.exp(-4) + 0.00606531])
+
+
+def test_blur_keeps_all_light_and_correlates_neighbours():
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((300, 400)).astype(np.float32)
+    soft = blurred(noise, 0.05)
+    assert soft.sum(dtype=float) == pytest.approx(noise.sum(dtype=float), abs=1e-2)
+    correlation = np.mean(soft[:, 1:] * soft[:, :-1]) / soft.var()
+    assert correlation == pytest.approx(2 * 0.05 * 0.9 / (0.9**2 + 2 * 0.05**2), abs=0.02)
+    point = np.zeros((5, 5), np.float32)
+    point[2, 2] = 1.0
+    np.testing.assert_allclose(blurred(point, 0.05)[2], [0.0, 0.045, 0.81, 0.045, 0.0], atol=1e-7)
+
+
+def test_lines_keep_their_width_where_the_detector_blurs_them():
+    sharp, soft = (
+        changed(scenario_named("small", seed=2), blur=share, bad_pixels=0, bad_lines=0) for share in (0.0, 0.05)
+    )
+    images = [
+        frames.renderer.charge(frames.light(Exposure(9, 60.0)), np.random.default_rng(1)) for frames in (sharp, soft)
+    ]
+    angles = pixel_angles(sharp.scenario.detector).two_theta_deg
+    near = np.abs(angles - 1.9) < 0.05
+    edges = np.arange(1.85, 1.95, 0.004)
+    profiles = [np.histogram(angles[near], edges, weights=image[near])[0] for image in images]
+    np.testing.assert_allclose(profiles[1], profiles[0], rtol=0.03)
+
+
+def test_offsets_of_the_readout_blocks_drift_over_the_run():
+    frames = changed(scenario_named("small"), block_drift_adu=4.0, bad_pixels=0, bad_lines=0)
+    rng = np.random.default_rng(0)
+    first, last = (frames.renderer.readout(None, rng, course).astype(float) for course in (0.0, 1.0))
+    blocks = (last - first)[:256].reshape(256, 4, 128).mean(axis=(0, 2))
+    assert 1.0 < blocks.std() < 12.0
+    assert np.ptp((last - first)[:256, 5:120].mean(axis=0)) < 2.0
+
+
+def test_the_flat_image_is_the_sensitivity_that_frames_show():
+    frames = changed(scenario_named("small"), gain_spread=0.02, block_gain_spread=0.02, flat_error=0.001, bad_pixels=0)
+    renderer = frames.renderer
+    light = renderer.expected(flat_pattern(renderer, 1e6), {}, 1.0)
+    seen = renderer.charge(light, np.random.default_rng(1)) / light
+    assert np.std(seen / renderer.flat()) == pytest.approx(np.hypot(0.001, np.sqrt(1.5e-6)), rel=0.05)
+    assert np.std(renderer.flat()) > 0.02
+
+
+def test_zingers_hit_single_pixels():
+    frames = changed(scenario_named("small"), zingers=30.0, zinger_adu=5000.0)
+    clean = SyntheticFrames(scenario_named("small"), 0)
+    request = Exposure(9, 60.0)
+    hit = frames.charge(request) - clean.charge(request)
+    assert 10 < np.count_nonzero(hit) < 60
+    assert hit.max() > 2000.0
+
+
+@pytest.mark.parametrize("kind", MishapKind)
+def test_a_bad_frame_is_bad_in_its_own_way_and_the_next_one_is_not(kind):
     scenario = scenario_named("small")
-    clean = SyntheticFrames(scenario, 0)
-    lagging = SyntheticFrames(replace(scenario, response=replace(scenario.response, lag=0.03)), 0)
-    now, before = (clean.light(Exposure(index, 60.0)) for index in (9, 8))
-    np.testing.assert_allclose(lagging.light(Exposure(9, 60.0)), now + 0.03 * before, rtol=1e-5)
+    bad = SyntheticFrames(replace(scenario, mishaps=(Mishap(9, kind),)), 0)
+    good = SyntheticFrames(scenario, 0)
+    now, then = (frames.frame(Exposure(9, 60.0)) for frames in (bad, good))
+    assert np.any(now.image != then.image)
+    assert (dict(now.attributes)["IonChamber"] < 0.01) == (kind is MishapKind.DUMP)
+    assert not now.shutter_closed
+    assert bad.truth(9).mishap == kind
+    np.testing.assert_array_equal(bad.frame(Exposure(10, 60.0)).image, good.frame(Exposure(10, 60.0)).image)
+
+
+def test_a_displaced_sample_changes_the_lattice_that_the_nominal_geometry_sees():
+    detector = replace(TILTED, displacement_m=1e-4, rot3_rad=0.0)
+    nominal, true = (pixel_angles(one).two_theta_deg for one in (replace(detector, displacement_m=0.0), detector))
+    ring = np.abs(true - 3.0) < 0.05
+    seen = np.mean(np.sin(np.radians(true[ring]) / 2) / np.sin(np.radians(nominal[ring]) / 2))
+    assert lattice_scale_seen(detector, 3.0) == pytest.approx(seen, abs=3e-6)
+    assert lattice_scale_seen(detector, 3.0) - 1.0 == pytest.approx(-6.24e-5, abs=1e-6)
+
+
+def test_a_tilted_detector_keeps_the_beam_where_it_was():
+    flat = replace(TILTED, rot3_rad=0.0)
+    turned = tilted(flat, -0.1, 0.05)
+    corners = [np.unravel_index(pixel_angles(one).two_theta_deg.argmin(), one.shape) for one in (flat, turned)]
+    assert corners[0] == corners[1]

@@ -1,0 +1,184 @@
+"""What a simulated run is made of, and the runs that have a name."""
+
+import argparse
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ringwatch_simulators.cell_model import CellParameters
+from ringwatch_simulators.detector_geometry import FlatDetector, beam_from_poni_m
+from ringwatch_simulators.detector_response import DetectorResponse, Mishap, MishapKind, lag_from_exponentials
+from ringwatch_simulators.errors import ScenarioError
+from ringwatch_simulators.radial_profile import SIGMA_PER_FWHM, Beam
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One run of the simulated beamline.
+
+    Parameters
+    ----------
+    frames, darks
+        How many frames in all, and how many of them, at the start, are darks.
+    exposure_s
+        Of every frame, in data time; frames follow each other at equal steps of the course.
+    seed
+        Decides noise, grains and bad pixels.
+    instrument_fwhm_deg
+        Gaussian width of an ideal line, pixel and blur included.
+    mishaps
+        Frames that are bad.
+    """
+
+    name: str
+    detector: FlatDetector
+    response: DetectorResponse = field(default_factory=DetectorResponse)
+    cell: CellParameters = field(default_factory=CellParameters)
+    instrument_fwhm_deg: float = 0.0195
+    frames: int = 240
+    darks: int = 8
+    exposure_s: float = 60.0
+    seed: int = 20260
+    wall_s: float = 110.0
+    """How long a run is shown when no speed is asked for."""
+    mishaps: tuple[Mishap, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.frames <= self.darks:
+            raise ScenarioError(f"a scenario needs more frames than its {self.darks} darks, got {self.frames}")
+
+    @property
+    def cadence_s(self) -> float:
+        """Data time from frame to frame."""
+        return self.cell.duration_h * 3600.0 / (self.frames - self.darks)
+
+    @property
+    def default_speed(self) -> float:
+        """Data seconds per second of wall time that show the run in `wall_s`."""
+        return self.frames * self.cadence_s / self.wall_s
+
+    @property
+    def beam(self) -> Beam:
+        """Wavelength, and instrument width before the detector blurs it."""
+        pixel_deg = np.degrees(self.detector.pixel_m / self.detector.distance_m)
+        blur_fwhm_deg = np.sqrt(2.0 * self.response.blur) * pixel_deg / SIGMA_PER_FWHM
+        return Beam(self.detector.wavelength_A, float(np.sqrt(self.instrument_fwhm_deg**2 - blur_fwhm_deg**2)))
+
+    def course(self, index: int) -> float:
+        """Part of the run, 0 to 1, that is over at a frame."""
+        return index / (self.frames - 1)
+
+    def mishap(self, index: int) -> Mishap | None:
+        """What is wrong with a frame, if anything."""
+        return next((mishap for mishap in self.mishaps if mishap.index == index), None)
+
+
+_DEMO_DETECTOR = FlatDetector(
+    shape=(2048, 2048), pixel_m=200e-6, distance_m=1.6, poni1_m=0.20436, poni2_m=0.20551, rot1_rad=0.0041,
+    rot2_rad=-0.0027,
+)  # fmt: skip
+_REAL_RESPONSE = DetectorResponse(
+    block_drift_adu=4.0,
+    gain_spread=0.01,
+    block_gain_spread=0.01,
+    flat_error=0.001,
+    lag=lag_from_exponentials((0.020, 0.7), (0.006, 3.0), frames=6),
+    blur=0.05,
+    zingers=20.0,
+    bad_pixels=4000,
+    bad_lines=6,
+)
+_REAL_CELL = CellParameters(copper_share=0.10, window_share=0.25)
+_SPOTLESS = CellParameters(spot_fraction=0.0, second_harmonic=0.0)
+
+SCENARIOS = {
+    "lagp-demo": Scenario("lagp-demo", _DEMO_DETECTOR),
+    "full": Scenario(
+        "full", replace(_DEMO_DETECTOR, displacement_m=1e-4), _REAL_RESPONSE, _REAL_CELL, frames=348, darks=8
+    ),
+    "quick": Scenario(
+        "quick",
+        replace(_DEMO_DETECTOR, shape=(1024, 1024), poni1_m=0.0123, poni2_m=0.0117),
+        cell=_SPOTLESS,
+        frames=40,
+        darks=4,
+        wall_s=20.0,
+    ),
+    "small": Scenario(
+        "small",
+        replace(_DEMO_DETECTOR, shape=(512, 512), poni1_m=0.0063, poni2_m=-0.0057),
+        response=DetectorResponse(beam_stop_deg=0.0, bad_pixels=60),
+        cell=_SPOTLESS,
+        frames=20,
+        darks=4,
+        wall_s=6.0,
+    ),
+}
+"""``full`` has every fault that a real detector and beamline add, ``lagp-demo`` few of them. ``quick`` and
+``small`` see a quarter of the rings at the resolution of ``lagp-demo``, with fewer pixels and without texture, which
+would not average out over a part of a ring."""
+
+
+def scenario_named(
+    name: str,
+    *,
+    frames: int | None = None,
+    seed: int | None = None,
+    light: float = 1.0,
+    tilt_rad: tuple[float, float] | None = None,
+) -> Scenario:
+    """A scenario by name, changed where asked for.
+
+    Parameters
+    ----------
+    frames
+        How many, with the darks in proportion.
+    light
+        Factor on all counts of the light.
+    tilt_rad
+        rot1 and rot2 of the detector.
+
+    Raises
+    ------
+    ScenarioError
+        There is none of that name.
+    """
+    if name not in SCENARIOS:
+        raise ScenarioError(f"expected a scenario of {', '.join(SCENARIOS)}, counting; got {name!r}")
+    scenario = SCENARIOS[name]
+    scenario = replace(scenario, cell=scenario.cell.with_light(light), seed=scenario.seed if seed is None else seed)
+    if frames is not None:
+        scenario = replace(scenario, frames=frames, darks=min(scenario.darks, max(1, frames // 5)))
+    if tilt_rad is not None:
+        scenario = replace(scenario, detector=tilted(scenario.detector, *tilt_rad))
+    return scenario
+
+
+def scenario_from_options(options: argparse.Namespace, *, frames: int | None = None) -> Scenario:
+    """The scenario that a command line asks for."""
+    tilt_rad = None if options.tilt is None else (options.tilt[0], options.tilt[1])
+    scenario = scenario_named(
+        options.scenario, frames=frames, seed=options.seed, light=options.light, tilt_rad=tilt_rad
+    )
+    return replace(scenario, mishaps=tuple(mishap_from_text(text) for text in options.mishap))
+
+
+def mishap_from_text(text: str) -> Mishap:
+    """Read ``KIND@INDEX``.
+
+    Raises
+    ------
+    ScenarioError
+        It reads otherwise.
+    """
+    kind, _, index = text.partition("@")
+    if kind not in set(MishapKind) or not index.isdigit():
+        raise ScenarioError(f"a mishap reads KIND@INDEX with a kind of {', '.join(MishapKind)}; got {text!r}")
+    return Mishap(int(index), MishapKind(kind))
+
+
+def tilted(detector: FlatDetector, rot1_rad: float, rot2_rad: float) -> FlatDetector:
+    """The detector turned about where the beam meets it, so that the rings stay on it."""
+    turned = replace(detector, rot1_rad=rot1_rad, rot2_rad=rot2_rad)
+    moved1_m, moved2_m = beam_from_poni_m(detector) - beam_from_poni_m(turned)
+    return replace(turned, poni1_m=float(detector.poni1_m + moved1_m), poni2_m=float(detector.poni2_m + moved2_m))
