@@ -35,5 +35,8 @@ test: $(READY)  ## the tests, fast ones first
 bench: $(READY)  ## speed, as ratios within one run
 	$(BIN)/python tests/benchmarks/bench.py
 
+schema: $(READY)  ## config/schema.json from the model of the settings
+	$(BIN)/python -m ringwatch_daemon.settings_schema > config/schema.json
+
 clean:  ## forget the environment and what was made
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,7 +22,8 @@ from ringwatch_daemon.cyclers.live_epics import EpicsCyclerConfig
 from ringwatch_daemon.cyclers.open_reader import CyclerConfig, open_reader
 from ringwatch_daemon.provenance import provenance_of
 from ringwatch_daemon.recipes import metadata_names, recipe_from_settings
-from ringwatch_daemon.settings import CyclerSettings, Settings, StreamSettings, ValueColumnSettings, load_settings
+from ringwatch_daemon.settings import CyclerSettings, Settings, StreamSettings, ValueColumnSettings
+from ringwatch_daemon.settings_file import load_settings
 from ringwatch_daemon.sinks.nexus import NexusFile
 from ringwatch_daemon.sinks.zmq_publisher import CurveKeys, ZmqPublisher
 from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, perkin_elmer_pvs

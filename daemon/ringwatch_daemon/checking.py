@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ringwatch_daemon.recipes import recipe_from_settings
-from ringwatch_daemon.settings import Settings, load_settings
+from ringwatch_daemon.settings import Settings
+from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser, Recipe
 from ringwatch_pipelines.results import FreePhaseTrack, LinePhaseTrack, PhaseTrack
 

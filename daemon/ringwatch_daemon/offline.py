@@ -15,7 +15,7 @@ from ringwatch_daemon.core.errors import DetectorError, InputFileError
 from ringwatch_daemon.core.intake import Overflow
 from ringwatch_daemon.core.records import FrameRecord, Record, RunStop
 from ringwatch_daemon.local_beamline import SimulatedBeamline, free_ports
-from ringwatch_daemon.settings import load_settings
+from ringwatch_daemon.settings_file import load_settings
 from ringwatch_daemon.sources.folders import files_of
 from ringwatch_daemon.sources.pva import put
 

@@ -97,11 +97,14 @@ def _ring_check(settings: Settings, fit: FitRecipe) -> RingCheckRecipe | None:
 
 def _corrections(settings: Settings, geometry: Geometry) -> Corrections:
     detector, static = settings.detector, settings.geometry
-    mask = static.mask and Mask(read_mask(static.mask, shape=geometry.shape), origin=str(static.mask))
-    flat = static.flat and Flat(read_image(static.flat)[0], origin=str(static.flat))
+    mask = flat = None
+    if static.mask is not None:
+        mask = Mask(read_mask(static.mask, shape=geometry.shape), origin=str(static.mask))
+    if static.flat is not None:
+        flat = Flat(read_image(static.flat)[0], origin=str(static.flat))
     return Corrections(
-        mask=mask or None,
-        flat=flat or None,
+        mask=mask,
+        flat=flat,
         solid_angle=static.solid_angle,
         polarization_factor=static.polarization,
         saturation_counts=detector.saturation_counts,
@@ -147,13 +150,18 @@ def _fit(settings: Settings, geometry: Geometry) -> FitRecipe | None:
 
 
 def _fit_range(settings: Settings) -> tuple[float, float]:
-    low_deg = settings.fit.two_theta_min_deg or settings.binning.two_theta_min_deg or 0.0
-    high_deg = settings.fit.two_theta_max_deg or settings.binning.two_theta_max_deg
+    fit, binning = settings.fit, settings.binning
+    low_deg = _first_given(fit.two_theta_min_deg, binning.two_theta_min_deg) or 0.0
+    high_deg = _first_given(fit.two_theta_max_deg, binning.two_theta_max_deg)
     if high_deg is None:
         raise SettingsError(
             "a fit needs fit.two_theta_max_deg (or binning.two_theta_max_deg): it decides which lines exist"
         )
     return low_deg, high_deg
+
+
+def _first_given(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _d_min_A(two_theta_max_deg: float, geometry: Geometry) -> float:

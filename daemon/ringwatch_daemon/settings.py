@@ -1,28 +1,43 @@
-"""The configuration of a beamline: one typed model, read from one TOML file.
+"""The configuration of a beamline: one typed model, read from one TOML file by `settings_file`.
 
-Relative paths are taken from the folder of the file. What a name means stands in its
-description; ``config/schema.json`` is made from here.
+What a name means stands in its description; ``config/schema.json`` is made from here. ``false``
+switches off what is on by default, since TOML has no null.
 """
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from ringwatch_daemon.core.errors import SettingsError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Model = TypeVar("Model", bound=BaseModel)
 Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 ReflectionLabel = Annotated[str, Field(pattern=r"^(-?\d){3}$|^-?\d+(,-?\d+){2}$")]
+
+
+class _FalseIsNone:
+    """Reads ``false`` as None, and tells the schema so."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            lambda given: None if given is False else given, handler(source)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        told = handler(schema)
+        told["anyOf"] = [{"const": False} if each == {"type": "null"} else each for each in told["anyOf"]]
+        return told
+
+
+T = TypeVar("T")
+OrOff = Annotated[T | None, _FalseIsNone()]
 
 
 class Section(BaseModel):
     """A table of the file: unknown names are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RunSettings(Section):
@@ -77,7 +92,9 @@ class DetectorSettings(Section):
     queue_frames: int = Field(24, ge=2, le=1024, description="frames that may wait in memory")
     stall_s: Positive = Field(10.0, description="silence after which a stall is reported")
     timestamp_marks: Literal["start", "middle", "end"] = Field("end", description="what the stamp of a frame marks")
-    saturation_counts: Positive | None = Field(65535, description="counts from which a pixel is left out of its frame")
+    saturation_counts: OrOff[Positive] = Field(
+        65535, description="counts from which a pixel is left out of its frame; false for none"
+    )
     minimum_counts: float | None = Field(None, description="counts below which a pixel is left out of its frame")
     variance: Literal["detector", "poisson"] = "detector"
     gain_counts: Positive = Field(1.0, description="counts a photon: variance over mean")
@@ -105,7 +122,9 @@ class GeometrySettings(Section):
     mask: Path | None = Field(None, description="non-zero is masked; unreadable or of another shape is an error")
     flat: Path | None = None
     solid_angle: bool = True
-    polarization: Annotated[float, Field(ge=-1, le=1)] | None = 0.99
+    polarization: OrOff[Annotated[float, Field(ge=-1, le=1)]] = Field(
+        0.99, description="degree of polarisation in the plane of the ring; false for no correction"
+    )
     ring_test: Label | None = Field(None, description="phase whose rings must lie where the calibration says")
 
 
@@ -250,8 +269,12 @@ class TableSettings(Section):
     """What the columns of the cycler's table mean."""
 
     time: TimeColumnSettings = TimeColumnSettings()
-    voltage: ValueColumnSettings | None = ValueColumnSettings(column="voltage_V", unit="V")
-    current: ValueColumnSettings | None = ValueColumnSettings(column="current_A", unit="A")
+    voltage: OrOff[ValueColumnSettings] = Field(
+        ValueColumnSettings(column="voltage_V", unit="V"), description="false where there is none"
+    )
+    current: OrOff[ValueColumnSettings] = Field(
+        ValueColumnSettings(column="current_A", unit="A"), description="false where there is none"
+    )
     charge: ValueColumnSettings | None = None
     cycle: str | None = None
     step: str | None = None
@@ -318,67 +341,3 @@ class Settings(Section):
         if self.geometry.ring_test is not None and self.geometry.ring_test not in names:
             raise ValueError(f"geometry.ring_test names {self.geometry.ring_test}, which is not among the phases")
         return self
-
-
-def load_settings(path: Path) -> Settings:
-    """Read a configuration.
-
-    Parameters
-    ----------
-    path
-        TOML file; the paths inside are relative to its folder.
-
-    Returns
-    -------
-    Settings
-        With every path made absolute.
-
-    Raises
-    ------
-    SettingsError
-        In one sentence: what is wrong, and where.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"expected a configuration in {path}, but it cannot be read: {error}") from error
-    try:
-        return _with_absolute_paths(Settings.model_validate(tomllib.loads(text)), path.resolve().parent)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
-    except ValidationError as error:
-        raise SettingsError(f"{path}: {_first_problem(error)}") from error
-
-
-def _first_problem(error: ValidationError) -> str:
-    problems = error.errors()
-    first = problems[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the file"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "no such setting"
-    elif first["type"] == "missing":
-        message = "is required"
-    elif "input" in first and isinstance(first["input"], (str, int, float)):
-        message += f" (got {first['input']!r})"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{place}: {message}{more}"
-
-
-def _with_absolute_paths(model: Model, folder: Path) -> Model:
-    changes: dict[str, object] = {}
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, Path):
-            changes[name] = folder / value
-        elif isinstance(value, BaseModel):
-            changes[name] = _with_absolute_paths(value, folder)
-        elif isinstance(value, tuple):
-            changes[name] = tuple(_absolute_item(item, folder) for item in value)
-    return model.model_copy(update=changes)
-
-
-def _absolute_item(item: object, folder: Path) -> object:
-    if isinstance(item, Path):
-        return folder / item
-    return _with_absolute_paths(item, folder) if isinstance(item, BaseModel) else item
