@@ -21,6 +21,8 @@ __all__ = ["ChannelAccessSource", "ChannelAccessSourceConfig", "attach_to_contex
 _RECREATE_S = 2.0
 _RECREATE_UNSEEN_S = 10.0
 """The same for a PV that never was there, as an optional one may never be."""
+_LOST = (ca.CASeverityException, ca.ChannelAccessException)
+"""What a call raises when the connection goes while it is under way, before the callback tells so."""
 
 
 class ChannelAccessSource:
@@ -105,6 +107,9 @@ class _Channel:
             told = ca.get_with_metadata(self._chid, ftype=kind, count=count, timeout=timeout_s)
         except ca.ChannelAccessGetFailure:
             return None
+        except _LOST:
+            self._connected = False
+            return None
         return None if told is None or told["value"] is None else Stamped(told["value"], _stamp_ns(told))
 
     def _subscribe(self) -> None:
@@ -113,7 +118,10 @@ class _Channel:
             return
         # A choice comes as its text: its numbers differ between releases of areaDetector.
         kind = dbr.TIME_STRING if native == dbr.ENUM else ca.promote_fieldtype(native, use_time=True)
-        self._subscription = ca.create_subscription(self._chid, ftype=kind, callback=self._on_event, count=1)
+        try:
+            self._subscription = ca.create_subscription(self._chid, ftype=kind, callback=self._on_event, count=1)
+        except _LOST:
+            self._connected = False
 
     def _on_connection(self, *, conn: bool, **_more: object) -> None:
         self._connected = conn
