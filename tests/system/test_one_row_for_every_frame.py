@@ -1,0 +1,76 @@
+"""Whatever happens to the IOC, the network or the daemon: every announced frame ends in exactly one row."""
+
+import signal
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from fakes.beamlines import write_plain_beamline
+from fakes.ioc import free_ports, running_ioc
+from fakes.service import assert_whole, rows, serving, texts
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+SHAPE = (256, 256)
+COUNTING = ("--shape", "256x256", "--start-paused")
+OUTAGE_S = 1.5
+RATE_HZ = 40
+FRAMES = 200
+
+
+@contextmanager
+def beamline(tmp_path, protocol, *arguments):
+    """A counting detector with a daemon connected to it."""
+    ports = free_ports()
+    configuration = write_plain_beamline(tmp_path, shape=SHAPE, protocol=protocol)
+    with (
+        serving(configuration, tmp_path / "run.h5", ports.client_environment()) as daemon,
+        running_ioc(*COUNTING, *arguments, ports=ports) as ioc,
+    ):
+        daemon.wait_heard("STATUS=connected")
+        yield daemon, ioc
+
+
+@pytest.mark.parametrize("protocol", ["pva", "ca"])
+def test_an_ioc_that_is_killed_and_comes_back_counts_anew_and_no_frame_of_either_is_forgotten(tmp_path, protocol):
+    with beamline(tmp_path, protocol, "--rate", str(RATE_HZ), "--count", "1000") as (daemon, ioc):
+        ioc.put("cam1:Acquire", 1)
+        daemon.wait_rows(lambda ids: ids.size >= 10, "frames of the first IOC")
+        counter = ioc.get("cam1:ArrayCounter_RBV")
+        ioc.kill()
+        with running_ioc("--shape", "256x256", "--rate", str(RATE_HZ), "--count", "30", ports=ioc.ports):
+            daemon.wait_rows(lambda ids: ids[-1] == 30, "the last frame of the second IOC")
+            assert daemon.stop() == 0
+    told = rows(daemon.output)
+    ids = [number for number, _, _ in told]
+    restart = len(ids) - 30
+    assert ids[:restart] == list(range(1, restart + 1))
+    assert ids[restart:] == list(range(1, 31))
+    assert restart >= counter - 1  # the last frame may have died with its IOC, unseen by anybody
+    assert {reason for _, state, reason in told[restart:] if state == "LOST"} <= {"IOC_RESTARTED", "GAP_IN_ID"}
+    assert {state for _, state, _ in told} <= {"PROCESSED", "LOST"}
+    assert "DISCONNECTED" in texts(daemon.output, "kind")
+    assert "COUNTER_RESET" in texts(daemon.output, "kind")
+    assert_whole(daemon.output)
+
+
+@pytest.mark.parametrize("protocol", ["pva", "ca"])
+def test_an_outage_and_a_frozen_daemon_cost_frames_but_no_row(tmp_path, protocol):
+    faults = ("--fault", f"disconnect@20:{OUTAGE_S}")
+    with beamline(tmp_path, protocol, "--rate", str(RATE_HZ), "--count", str(FRAMES), *faults) as (daemon, ioc):
+        ioc.put("cam1:Acquire", 1)
+        daemon.wait_rows(lambda ids: ids[-1] > 20, "frames after the outage")
+        daemon.send(signal.SIGSTOP)
+        time.sleep(2.0)
+        daemon.send(signal.SIGCONT)
+        daemon.wait_rows(lambda ids: ids[-1] == FRAMES, "the last frame")
+        assert ioc.get("cam1:ArrayCounter_RBV") == FRAMES
+        assert daemon.stop() == 0
+    told = rows(daemon.output)
+    assert sorted(number for number, _, _ in told) == list(range(1, FRAMES + 1))
+    reasons = {number: reason for number, state, reason in told if state != "PROCESSED"}
+    assert {reasons.get(number) for number in range(21, 21 + int(RATE_HZ * OUTAGE_S))} == {"DISCONNECTED"}
+    assert set(reasons.values()) <= {"DISCONNECTED", "GAP_IN_ID", "QUEUE_FULL", "MISPAIRED"}
+    totals = assert_whole(daemon.output)
+    assert totals["processed"] > 40
