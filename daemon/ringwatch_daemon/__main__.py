@@ -1,5 +1,7 @@
 """`python -m ringwatch_daemon` is `ringwatch`."""
 
+import sys
+
 from ringwatch_daemon.cli import main
 
-main()
+sys.exit(main())

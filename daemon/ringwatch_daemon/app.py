@@ -1,6 +1,7 @@
 """The composition root: the one place that knows settings, sources, cyclers, workers and sinks."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,11 +13,13 @@ from threadpoolctl import threadpool_limits
 from ringwatch_daemon.core.channels import Channel
 from ringwatch_daemon.core.clock import NS_PER_S, Clock, SystemClock
 from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_from_tracked
+from ringwatch_daemon.core.errors import SettingsError
 from ringwatch_daemon.core.intake import Intake, Overflow
 from ringwatch_daemon.core.ports import FrameSource, Sink
 from ringwatch_daemon.core.records import Record, RunStart
 from ringwatch_daemon.core.service_notify import ServiceNotifier
 from ringwatch_daemon.cyclers.csv_file import CsvCyclerConfig
+from ringwatch_daemon.cyclers.declarations import Declarations, FileCyclerConfig
 from ringwatch_daemon.cyclers.layout import TableLayout, TimeColumn, ValueColumn
 from ringwatch_daemon.cyclers.live_epics import EpicsCyclerConfig
 from ringwatch_daemon.cyclers.open_reader import CyclerConfig, open_reader
@@ -129,6 +132,7 @@ def build_run(plan: RunPlan) -> Run:
     """
     settings, clock = plan.settings, SystemClock()
     output = plan.output or _output_of(settings, clock)
+    _require_writable(output, overwrite=plan.overwrite)
     recipe = recipe_from_settings(settings)
     analyser = Analyser(recipe)
     facts = provenance_of(settings, recipe, configuration=plan.configuration)
@@ -224,6 +228,18 @@ def _output_of(settings: Settings, clock: Clock) -> Path:
     return settings.run.directory / f"{settings.run.name}-{started:%Y%m%dT%H%M%SZ}.h5"
 
 
+def _require_writable(output: Path, *, overwrite: bool) -> None:
+    """Raise SettingsError now, and not hours later with the first frame, where the file could not be made."""
+    if output.exists() and not overwrite:
+        raise SettingsError(f"expected a file that is not there yet, but {output} is: name another or remove it")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"expected a folder for {output.name} in {output.parent}: {error.strerror}") from error
+    if output.is_dir() or not os.access(output.parent, os.W_OK):
+        raise SettingsError(f"expected a file that can be written, but {output} cannot be")
+
+
 def _sinks(plan: RunPlan, output: Path) -> tuple[Sink, ...]:
     sinks: list[Sink] = [NexusFile(path=output, overwrite=plan.overwrite)]
     if plan.publish:
@@ -247,6 +263,9 @@ def _publisher(stream: StreamSettings) -> ZmqPublisher:
 def _cycler_config(settings: CyclerSettings) -> CyclerConfig | None:
     if settings.kind == "csv" and settings.file is not None:
         return CsvCyclerConfig(settings.file, _table_layout(settings), settings.clock_offset_s)
+    if settings.kind == "file" and settings.file is not None:
+        declared = Declarations(settings.zone, settings.start, settings.time_pattern, settings.clock_offset_s)
+        return FileCyclerConfig(settings.file, declared)
     if settings.kind == "epics":
         return EpicsCyclerConfig(
             voltage_pv=settings.voltage_pv, current_pv=settings.current_pv, clock_offset_s=settings.clock_offset_s

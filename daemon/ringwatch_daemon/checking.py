@@ -28,7 +28,7 @@ def check(config: Path, *, console: Console) -> None:
     for name, text in (*_what_comes(settings), *_what_is_done(settings, recipe, analyser), *_what_goes(settings)):
         table.add_row(name, text)
     console.print(table)
-    console.print(f"{config} can be used", highlight=False)
+    console.print(f"{config} can be used", highlight=False, markup=False, soft_wrap=True)
 
 
 def _what_comes(settings: Settings) -> list[tuple[str, str]]:
@@ -39,7 +39,12 @@ def _what_comes(settings: Settings) -> list[tuple[str, str]]:
         "files": ", ".join(map(str, settings.files.paths)),
     }
     cycler = settings.cycler
-    told_by = {"none": "none", "csv": str(cycler.file), "epics": f"{cycler.voltage_pv}, {cycler.current_pv}"}
+    told_by = {
+        "none": "none",
+        "file": str(cycler.file),
+        "csv": str(cycler.file),
+        "epics": f"{cycler.voltage_pv}, {cycler.current_pv}",
+    }
     return [
         ("frames", frames[detector.protocol]),
         ("cycler", told_by[cycler.kind]),

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from threading import Event as StopRequest
@@ -37,6 +37,7 @@ FramePaths = Annotated[
     list[str], typer.Argument(metavar="FRAMES...", help="files, patterns or folders", show_default=False)
 ]
 OutputFile = Annotated[Path, typer.Option("--output", "-o", metavar="RUN.h5", help="file to write", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace RUN.h5 where it is there already")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="say more on the way")]
 
 
@@ -53,7 +54,7 @@ def serve(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="RUN.h5", help="file to write")] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Run the daemon: take frames from the detector until asked to stop."""
+    """Run the daemon: take frames until asked to stop."""
     from ringwatch_daemon.app import serve as run  # noqa: PLC0415 - a command pays for its own imports only
 
     _log_to_stderr(verbose=verbose)
@@ -61,12 +62,14 @@ def serve(
 
 
 @cli.command()
-def reprocess(config: ConfigFile, frames: FramePaths, output: OutputFile, verbose: Verbose = False) -> None:
+def reprocess(
+    config: ConfigFile, frames: FramePaths, output: OutputFile, overwrite: Overwrite = False, verbose: Verbose = False
+) -> None:
     """Analyse recorded frames without EPICS, as fast as it goes."""
     from ringwatch_daemon.offline import reprocess as run  # noqa: PLC0415
 
     _log_to_stderr(verbose=verbose)
-    run(config, frames, output, stop=stop_on_signals(), console=Console(stderr=True))
+    run(config, frames, output, overwrite=overwrite, stop=stop_on_signals(), console=Console(stderr=True))
 
 
 @cli.command()
@@ -76,14 +79,24 @@ def replay(  # noqa: PLR0917 - a command's arguments
     output: OutputFile,
     protocol: Annotated[Protocol | None, typer.Option(help="instead of the configuration's")] = None,
     rate: Annotated[float, typer.Option(help="frames a second", min=0.01)] = 5.0,
+    overwrite: Overwrite = False,
     verbose: Verbose = False,
 ) -> None:
-    """Serve recorded frames by the simulated IOC and take them from there."""
+    """Serve recorded frames over EPICS and take them from there."""
     from ringwatch_daemon.offline import replay as run  # noqa: PLC0415
 
     _log_to_stderr(verbose=verbose)
     chosen = None if protocol is None else protocol.value
-    run(config, frames, output, protocol=chosen, rate_Hz=rate, stop=stop_on_signals(), console=Console(stderr=True))
+    run(
+        config,
+        frames,
+        output,
+        protocol=chosen,
+        rate_Hz=rate,
+        overwrite=overwrite,
+        stop=stop_on_signals(),
+        console=Console(stderr=True),
+    )
 
 
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -92,7 +105,7 @@ def simulate(
     config: ConfigFile,
     frames: Annotated[list[str] | None, typer.Option(help="recorded frames to serve instead of synthetic ones")] = None,
 ) -> None:
-    """Run the simulated beamline that CONFIG expects: detector IOC and cycler. Other options go to the simulator."""
+    """Run the simulated detector and cycler that CONFIG expects. Other options go to the simulator."""
     from ringwatch_daemon.offline import simulator_arguments  # noqa: PLC0415
 
     command = [sys.executable, "-m", "ringwatch_simulators", "ioc"]
@@ -106,7 +119,7 @@ def watch(
     server_key: Annotated[str | None, typer.Option(help="the publisher's public CURVE key")] = None,
     timeout: Annotated[float | None, typer.Option(help="longest silence to bear, in seconds")] = None,
 ) -> None:
-    """Show a run live, from its start on, from wherever the stream can be reached."""
+    """Show a run live, from its start on."""
     from ringwatch_daemon.client import subscribe  # noqa: PLC0415
     from ringwatch_daemon.dashboard.terminal import show  # noqa: PLC0415
 
@@ -115,8 +128,23 @@ def watch(
 
 
 @cli.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN.h5", help="file of a run", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="folder to write", show_default=False)],
+    at: Annotated[
+        list[float] | None,
+        typer.Option(metavar="HOURS", help="list lattice and size also then, in hours since the first frame"),
+    ] = None,
+) -> None:
+    """Make the figures (SVG, PNG, PDF), their numbers (CSV) and one page (HTML) of a run."""
+    from ringwatch_daemon.report import report as make  # noqa: PLC0415
+
+    make(run, output, at_h=at or [], console=Console(stderr=True))
+
+
+@cli.command()
 def check(config: ConfigFile) -> None:
-    """Say what a configuration means, and what is wrong with it, without touching the detector."""
+    """Say what a configuration means and what is wrong with it. The detector is left alone."""
     from ringwatch_daemon.checking import check as run  # noqa: PLC0415
 
     run(config, console=Console())
@@ -137,7 +165,7 @@ def demo(
     speed: Annotated[float | None, typer.Option(help="data seconds a second of the clock on the wall")] = None,
     directory: Annotated[Path, typer.Option(help="where the run's files go")] = Path("demo"),
 ) -> None:
-    """The whole job without hardware: simulated beamline, daemon, live view, comparison with the truth."""
+    """Show the whole job without hardware. What was found is compared with the truth of the simulation."""
     from ringwatch_daemon.demo import run_demo  # noqa: PLC0415
 
     raise typer.Exit(run_demo(frames=frames, speed=speed, directory=directory, console=Console()))
@@ -151,17 +179,22 @@ def stop_on_signals() -> StopRequest:
     return stop
 
 
-def main() -> None:
-    """Run a command; an error is one sentence on stderr and an exit code."""
-    sys.exit(_exit_code(cli))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; an error is one sentence on stderr.
 
-
-def _exit_code(command: Callable[[], None]) -> int:
+    Parameters
+    ----------
+    arguments
+        Of the command line; those of this process where they are left out.
+    """
     try:
-        command()
+        cli(arguments, prog_name="ringwatch")
     except WRONG_INPUTS as error:
         return _complain(error, WRONG_INPUT)
     except RingwatchError as error:
+        return _complain(error, FAILED)
+    except OSError as error:
+        # The machine's own words: a full disk, a file that nobody may write.
         return _complain(error, FAILED)
     except KeyboardInterrupt:
         return 0
@@ -170,7 +203,7 @@ def _exit_code(command: Callable[[], None]) -> int:
     return 0
 
 
-def _complain(error: RingwatchError, code: int) -> int:
+def _complain(error: RingwatchError | OSError, code: int) -> int:
     typer.echo(f"ringwatch: {error}", err=True)
     return code
 

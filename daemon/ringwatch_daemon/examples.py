@@ -34,10 +34,13 @@ def copy_example(directory: Path) -> tuple[Path, ...]:
     Raises
     ------
     SettingsError
-        The folder holds something already.
+        The folder holds something already, or cannot be written.
     """
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
         raise SettingsError(f"expected a new or empty folder, but {directory} holds something already")
-    directory.mkdir(parents=True, exist_ok=True)
     sources = sorted(path for path in example_folder().iterdir() if path.is_file())
-    return tuple(Path(shutil.copy(path, directory / path.name)) for path in sources)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return tuple(Path(shutil.copy(path, directory / path.name)) for path in sources)
+    except OSError as error:
+        raise SettingsError(f"expected a folder that can be written in {directory}: {error.strerror}") from error

@@ -2,7 +2,10 @@
 
 import os
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event as StopRequest
 from types import TracebackType
@@ -19,10 +22,15 @@ from ringwatch_daemon.settings_file import load_settings
 from ringwatch_daemon.sources.folders import files_of
 from ringwatch_daemon.sources.pva import put
 
-LAST_FRAME_WAIT_S = 20.0
+CONNECT_WITHIN_S = 30.0
+FRAME_WITHIN_S = 20.0
+"""Longest time between two frames of a replay, unless it is slower by itself."""
+LOOK_S = 0.1
 
 
-def reprocess(config: Path, frames: list[str], output: Path, *, stop: StopRequest, console: Console) -> None:
+def reprocess(
+    config: Path, frames: list[str], output: Path, *, overwrite: bool, stop: StopRequest, console: Console
+) -> None:
     """Analyse recorded frames from their files.
 
     Raises
@@ -38,11 +46,11 @@ def reprocess(config: Path, frames: list[str], output: Path, *, stop: StopReques
             source=file_source(settings, tuple(frames)),
             overflow=Overflow.WAIT,
             output=output,
-            overwrite=True,
+            overwrite=overwrite,
             publish=False,
             watchers=(progress,),
         )
-        carry_out(plan, stop=stop)
+        carry_out(plan, stop=stop, on_ready=progress.start)
     progress.summarise(output)
 
 
@@ -53,6 +61,7 @@ def replay(
     *,
     protocol: str | None,
     rate_Hz: float,
+    overwrite: bool,
     stop: StopRequest,
     console: Console,
 ) -> None:
@@ -76,23 +85,29 @@ def replay(
     with SimulatedBeamline(*arguments, ports=ports) as beamline:
         expected = int(beamline.wait_ready()["frames"])
         with _Progress(console, "replaying", total=expected, stop=stop) as progress:
-            acquisition = _Acquisition(f"{prefix}{settings.detector.camera}Acquire", progress, stop)
+            acquisition = _Acquisition(
+                f"{prefix}{settings.detector.camera}Acquire",
+                progress=progress,
+                expected=expected,
+                patience_s=max(FRAME_WITHIN_S, 3.0 / rate_Hz),
+                stop=stop,
+            )
             plan = RunPlan(
                 settings=settings,
                 configuration=config.read_text(encoding="utf-8"),
                 source=live_source(settings),
                 overflow=Overflow.DROP_NEWEST,
                 output=output,
-                overwrite=True,
+                overwrite=overwrite,
                 publish=False,
                 tell=acquisition.tell,
                 watchers=(progress,),
             )
             with acquisition:
-                carry_out(plan, stop=stop)
+                carry_out(plan, stop=stop, on_ready=progress.start)
+    if acquisition.problem is not None:
+        raise acquisition.problem
     progress.summarise(output)
-    if acquisition.gave_up:
-        raise DetectorError(f"{expected} frames were served, but only {progress.frames} arrived")
 
 
 def simulator_arguments(config: Path, frames: list[str]) -> list[str]:
@@ -109,15 +124,27 @@ def simulator_arguments(config: Path, frames: list[str]) -> list[str]:
 
 
 class _Acquisition:
-    """Starts the acquisition once the daemon is connected, and ends the run when frames stay away."""
+    """Starts the acquisition once the daemon is connected, and ends the run when frames stay away.
 
-    def __init__(self, acquire_pv: str, progress: "_Progress", stop: StopRequest) -> None:
+    Parameters
+    ----------
+    expected
+        Frames that will be served.
+    patience_s
+        Longest time without another frame.
+    """
+
+    def __init__(
+        self, acquire_pv: str, *, progress: "_Progress", expected: int, patience_s: float, stop: StopRequest
+    ) -> None:
         self._acquire_pv = acquire_pv
         self._progress = progress
+        self._expected = expected
+        self._patience_s = patience_s
         self._stop = stop
         self._connected = threading.Event()
         self._thread = threading.Thread(target=self._work, name="acquisition", daemon=True)
-        self.gave_up = False
+        self.problem: DetectorError | None = None
 
     def tell(self, connected: bool, _: str) -> None:
         if connected:
@@ -133,17 +160,33 @@ class _Acquisition:
         self._thread.join()
 
     def _work(self) -> None:
-        while not self._connected.wait(0.1):
-            if self._stop.is_set():
-                return
-        put(self._acquire_pv, 1)
-        seen = -1
-        while self._progress.frames > seen:
-            seen = self._progress.frames
-            if self._stop.wait(LAST_FRAME_WAIT_S):
-                return
-        self.gave_up = True
+        try:
+            self._acquire()
+        except DetectorError as error:
+            self.problem = error
         self._stop.set()
+
+    def _acquire(self) -> None:
+        if not self._happens_within(CONNECT_WITHIN_S, self._connected.is_set):
+            raise DetectorError(f"no connection to the simulated beamline came up within {CONNECT_WITHIN_S:g} s")
+        if self._stop.is_set():
+            return
+        put(self._acquire_pv, 1)
+        while not self._stop.is_set():
+            seen = self._progress.frames
+            if not self._happens_within(self._patience_s, partial(self._came_after, seen)):
+                raise DetectorError(f"{self._expected} frames were served, but only {self._progress.frames} arrived")
+
+    def _came_after(self, seen: int) -> bool:
+        return self._progress.frames > seen
+
+    def _happens_within(self, seconds: float, happened: Callable[[], bool]) -> bool:
+        """Whether it happened, or a stop made it needless."""
+        deadline_s = time.monotonic() + seconds
+        while not happened() and time.monotonic() < deadline_s:
+            if self._stop.wait(LOOK_S):
+                return True
+        return happened()
 
 
 class _Progress:
@@ -182,14 +225,18 @@ class _Progress:
     def close(self) -> None:
         """The bar ends with the block that it was made for."""
 
-    def __enter__(self) -> "_Progress":
+    def start(self) -> None:
+        """Show the bar; before this, an error has the terminal for itself."""
         self._bar.start()
+
+    def __enter__(self) -> "_Progress":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def summarise(self, output: Path) -> None:
         """Say what became of the frames and where the file is.
@@ -197,7 +244,7 @@ class _Progress:
         Raises
         ------
         InputFileError
-            There was no frame at all.
+            There was no frame at all, or not one that could be used.
         """
         if not self.frames:
             raise InputFileError("not a single frame came, so there is no file")
@@ -205,3 +252,5 @@ class _Progress:
         self._console.print(f"{self.frames} frames: {states}; {output}", markup=False, highlight=False, soft_wrap=True)
         for flag in self._flags:
             self._console.print(f"flagged: {flag}", markup=False, highlight=False, soft_wrap=True)
+        if not self._states["processed"]:
+            raise InputFileError(f"not one of {self.frames} frames could be used; {output} says why of each")

@@ -45,6 +45,11 @@ class Comparison:
     bias_percent: float
 
     @property
+    def spread(self) -> float:
+        """Standard deviation of the pulls, NaN where there are none."""
+        return float(self.pulls.std()) if self.pulls.size else float("nan")
+
+    @property
     def share_within(self) -> float:
         """Share of the frames that agree with the truth within three sigma."""
         return float(np.mean(np.abs(self.pulls) < SIGMAS)) if self.pulls.size else 0.0
@@ -75,7 +80,7 @@ def print_verdict(output: Path, truth: Path, *, console: Console) -> bool:
             one.first,
             one.last,
             f"{one.share_within:.0%}",
-            f"{one.pulls.std():.2f}",
+            f"{one.spread:.2f}",
             f"{one.bias_percent:+.4f} %",
         )
     console.print(table)
