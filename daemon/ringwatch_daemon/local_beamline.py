@@ -124,8 +124,8 @@ class SimulatedBeamline:
         """
         self._ready.wait(READY_WITHIN_S)
         if not self._ready_line:
+            self.close()  # and with it whatever was still being said
             complaint = self._complaints[-1] if self._complaints else f"no word within {READY_WITHIN_S:g} s"
-            self.close()
             raise DetectorError(f"the simulated beamline did not start: {complaint}")
         return dict(word.split("=", 1) for word in self._ready_line.split() if "=" in word)
 

@@ -63,8 +63,9 @@ def print_verdict(output: Path, truth: Path, *, console: Console) -> bool:
     bool
         Ratio and lattice agree within three sigma on at least 95 % of the frames that can be compared.
     """
+    true_frames = [line for line in map(json.loads, truth.read_text().splitlines()) if not line["dark"]]
     with h5py.File(output) as file:
-        comparisons = {name: _compare(file, truth, name, path, key) for name, path, key, _ in REPORTED}
+        comparisons = {name: _compare(file, true_frames, name, path, key) for name, path, key, _ in REPORTED}
         totals = {
             name: int(file[f"entry/ledger/{name}"][()]) for name in ("announced", "processed", "rejected", "lost")
         }
@@ -89,10 +90,8 @@ def print_verdict(output: Path, truth: Path, *, console: Console) -> bool:
     return all(comparisons[name].share_within >= LEAST_SHARE for name, *_ in COMPARED)
 
 
-def _compare(file: h5py.File, truth: Path, name: str, path: str, key: str) -> Comparison:
-    true = {
-        line["unique_id"]: line[key] for line in map(json.loads, truth.read_text().splitlines()) if not line["dark"]
-    }
+def _compare(file: h5py.File, true_frames: list[dict[str, float]], name: str, path: str, key: str) -> Comparison:
+    true = {int(frame["unique_id"]): frame[key] for frame in true_frames}
     unique_id = file["entry/frames/unique_id"][()]
     value, sigma = file[f"entry/tracking/{path}"][()], file[f"entry/tracking/{path}_errors"][()]
     rows = [row for row in range(len(unique_id)) if np.isfinite(sigma[row]) and int(unique_id[row]) in true]
