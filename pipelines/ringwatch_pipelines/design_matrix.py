@@ -6,6 +6,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
+from ringwatch_pipelines.displacement import seen_angle_from_displacement
 from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.fit_recipe import FitRecipe
 from ringwatch_pipelines.patterns import FloatArray, Pattern
@@ -64,7 +65,27 @@ def shape_values(*, layout: PhaseLayout, parameters: FloatArray) -> tuple[FloatA
     rows = layout.rows[0] if len(layout.rows) else np.full(3 + len(lattice), -1, dtype=np.int64)
     squared_strain = parameters[rows[1]] if rows[1] >= 0 else layout.phase.strain**2
     inverse_size = parameters[rows[2]] if rows[2] >= 0 else 1.0 / layout.phase.size_nm
-    return np.where(rows[3:] >= 0, parameters[rows[3:]], lattice), float(inverse_size), float(squared_strain)
+    own = rows[3 : 3 + len(lattice)]
+    return np.where(own >= 0, parameters[own], lattice), float(inverse_size), float(squared_strain)
+
+
+def line_positions(*, recipe: FitRecipe, layout: PhaseLayout, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(lines,) where the lines stand in the pattern, and (lines, free) slopes by the lattice.
+
+    Where the displacement is refined, the slopes have one more column, by the displacement in mm.
+    """
+    lattice, _, _ = shape_values(layout=layout, parameters=parameters)
+    true, by_lattice = layout.phase.lattice.two_theta_deg(
+        hkl=layout.hkl, wavelength_m=recipe.wavelength_m, free=lattice
+    )
+    if recipe.displacement is None or not len(layout.rows):
+        return true, by_lattice
+    seen, by_angle, by_displacement = seen_angle_from_displacement(
+        two_theta_deg=true,
+        displacement_mm=float(parameters[layout.rows[0, -1]]),
+        distance_m=recipe.displacement.distance_m,
+    )
+    return seen, np.column_stack([by_lattice * by_angle[:, None], by_displacement])
 
 
 def line_widths(
@@ -94,14 +115,12 @@ def design_matrix(*, layout: FitLayout, bins: FitBins, parameters: FloatArray) -
 
 def _lines(recipe: FitRecipe, layout: PhaseLayout, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Tables of `profiles.add_lines`; that widths follow the angle is left out of the slopes, a 1e-3 part of them."""
-    lattice, inverse_size, squared_strain = shape_values(layout=layout, parameters=parameters)
-    centre, by_lattice = layout.phase.lattice.two_theta_deg(
-        hkl=layout.hkl, wavelength_m=recipe.wavelength_m, free=lattice
-    )
+    _, inverse_size, squared_strain = shape_values(layout=layout, parameters=parameters)
+    centre, by_position = line_positions(recipe=recipe, layout=layout, parameters=parameters)
     sigma, hwhm = line_widths(layout=layout, inverse_size_per_nm=inverse_size, squared_strain=squared_strain)
     lines = np.stack([centre, sigma, hwhm, layout.share, parameters[layout.rows[:, 0]]], axis=1)
     by_squared_strain = layout.widths.sigma_by_strain_deg**2 / (2.0 * sigma)
-    slopes = np.column_stack([by_squared_strain, layout.widths.hwhm_by_inverse_size_deg_nm, by_lattice])
+    slopes = np.column_stack([by_squared_strain, layout.widths.hwhm_by_inverse_size_deg_nm, by_position])
     return lines, slopes
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch_pipelines.displacement import Displacement, seen_angle_from_displacement
 from ringwatch_pipelines.fit_recipe import FitRecipe
 from ringwatch_pipelines.line_groups import PhaseLines, lines_of_phase
 from ringwatch_pipelines.parameter_rows import FitLayout, PhaseLayout, ShapeParameters
@@ -14,6 +15,7 @@ __all__ = ["FitLayout", "PhaseLayout", "ShapeParameters", "layout_from_recipe"]
 
 _LATTICE_PRIOR = {PhaseRole.FREE: 0.02, PhaseRole.LINES: 0.002}
 _LARGEST_LATTICE_CHANGE = 0.2
+_LARGEST_DISPLACEMENT = 0.2
 _LARGEST_INVERSE_SIZE_per_nm = 1.0
 _LARGEST_STRAIN = 0.05
 _WEAK_INVERSE_SIZE_per_nm = 0.2
@@ -44,14 +46,17 @@ def layout_from_recipe(recipe: FitRecipe) -> FitLayout:
     first_rows = np.cumsum([0, *(len(one.leads) for one in lines)]).tolist()
     smooth = bool(recipe.hump) + (recipe.reference_background is not None) + recipe.background_terms
     shapes = _Shapes(first_row=first_rows[-1] + smooth)
+    moved = () if recipe.displacement is None else (_add_displacement(shapes, recipe.displacement, lines),)
     phases = tuple(
-        _phase_layout(phase, one, first_row, shapes)
+        _phase_layout(phase, one, first_row, shapes, moved)
         for phase, one, first_row in zip(recipe.phases, lines, first_rows[:-1], strict=True)
     )
     return FitLayout(recipe=recipe, phases=phases, shapes=shapes.parameters(), linear=shapes.first_row)
 
 
-def _phase_layout(phase: Phase, lines: PhaseLines, first_row: int, shapes: _Shapes) -> PhaseLayout:
+def _phase_layout(
+    phase: Phase, lines: PhaseLines, first_row: int, shapes: _Shapes, moved: tuple[int, ...]
+) -> PhaseLayout:
     hkl = phase.reflections.hkl[lines.index]
     return PhaseLayout(
         phase=phase,
@@ -59,7 +64,7 @@ def _phase_layout(phase: Phase, lines: PhaseLines, first_row: int, shapes: _Shap
         two_theta_deg=lines.two_theta_deg,
         strength=lines.strength,
         share=lines.share,
-        rows=_rows(phase, lines, first_row, shapes),
+        rows=_rows(phase, lines, first_row, shapes, moved),
         leads=lines.leads,
         labels=tuple(label_from_hkl(leading) for leading in hkl[lines.leads]),
         first_row=first_row,
@@ -67,15 +72,29 @@ def _phase_layout(phase: Phase, lines: PhaseLines, first_row: int, shapes: _Shap
     )
 
 
-def _rows(phase: Phase, lines: PhaseLines, first_row: int, shapes: _Shapes) -> NDArray[np.int64]:
-    """(lines, 3 + free) as `profiles.add_lines` takes them; a phase without lines has no parameters."""
-    rows = np.full((len(lines.index), 3 + lines.slopes.shape[1]), -1, dtype=np.int64)
+def _rows(
+    phase: Phase, lines: PhaseLines, first_row: int, shapes: _Shapes, moved: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """(lines, 3 + free + moved) as `profiles.add_lines` takes them; a phase without lines has no parameters."""
+    rows = np.full((len(lines.index), 3 + lines.slopes.shape[1] + len(moved)), -1, dtype=np.int64)
     if len(rows):
         rows[:, 0] = first_row + lines.group
         rows[:, 1] = _add_strain(shapes, phase, lines)
         rows[:, 2] = _add_size(shapes, phase, lines)
-        rows[:, 3:] = _add_lattice(shapes, phase, lines)
+        rows[:, 3:] = [*_add_lattice(shapes, phase, lines), *moved]
     return rows
+
+
+def _add_displacement(shapes: _Shapes, displacement: Displacement, phases: list[PhaseLines]) -> int:
+    """A step moves no line by more than half its width."""
+    distance_m = displacement.distance_m
+    widths = np.concatenate([lines.fwhm_deg for lines in phases])
+    angles = np.concatenate([lines.two_theta_deg for lines in phases])
+    _, _, slopes = seen_angle_from_displacement(two_theta_deg=angles, displacement_mm=0.0, distance_m=distance_m)
+    farthest_mm = 1e3 * _LARGEST_DISPLACEMENT * distance_m
+    step = 0.5 * float(np.min(widths / np.abs(slopes).clip(1e-12), initial=2.0 * farthest_mm))
+    bounds = (-farthest_mm, farthest_mm)
+    return shapes.add("displacement_mm", mean=0.0, sigma=displacement.sigma_mm, bounds=bounds, step=step)
 
 
 def _add_lattice(shapes: _Shapes, phase: Phase, lines: PhaseLines) -> list[int]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ringwatch_pipelines.displacement import Displacement
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.peak_widths import InstrumentProfile
@@ -63,6 +64,9 @@ class FitRecipe:
         An amorphous hump, if any.
     reference_background
         A measured background, if any.
+    displacement
+        Refine where the sample stands; None takes it where the calibrant stood. One phase at least should have a
+        narrow `Phase.lattice_prior` then.
     scherrer_constant
         K of Scherrer's equation.
     max_iterations
@@ -79,6 +83,7 @@ class FitRecipe:
     background_terms: int = 24
     hump: Hump | None = None
     reference_background: ReferenceBackground | None = None
+    displacement: Displacement | None = None
     scherrer_constant: float = 0.9
     max_iterations: int = 30
     merge_fwhm: float = 0.03

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ringwatch_pipelines.corrections import Corrections, Dark
 from ringwatch_pipelines.darks import DarkSumsOf
-from ringwatch_pipelines.design_matrix import line_widths, shape_values
+from ringwatch_pipelines.design_matrix import line_positions, line_widths, shape_values
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.geometry import Geometry
@@ -75,6 +75,15 @@ class LineTexture:
         sums = self._operator.integrate(image, dark=self._dark_sums_of(dark), monitor=monitor).sums
         self._sums = sums if self._sums is None else self._sums + sums
 
+    @property
+    def begun(self) -> BinSums | None:
+        """The sums of the frames added so far; None for none."""
+        return self._sums
+
+    def resume(self, sums: BinSums | None) -> None:
+        """Go on with sums that were begun elsewhere."""
+        self._sums = sums
+
     def take_sums(self) -> BinSums | None:
         """The sums of the frames added so far; the next frame begins anew."""
         sums, self._sums = self._sums, None
@@ -119,10 +128,8 @@ def line_from_fit(fit: PatternFit, *, phase: str, label: str, two_theta_deg: Flo
         The fit has no such line.
     """
     layout, line = line_of_layout(fit.layout, phase=phase, label=label)
-    lattice, inverse_size_per_nm, squared_strain = shape_values(layout=layout, parameters=fit.parameters)
-    centre, _ = layout.phase.lattice.two_theta_deg(
-        hkl=layout.hkl, wavelength_m=fit.layout.recipe.wavelength_m, free=lattice
-    )
+    _, inverse_size_per_nm, squared_strain = shape_values(layout=layout, parameters=fit.parameters)
+    centre, _ = line_positions(recipe=fit.layout.recipe, layout=layout, parameters=fit.parameters)
     sigma, hwhm = line_widths(layout=layout, inverse_size_per_nm=inverse_size_per_nm, squared_strain=squared_strain)
     area = float(fit.parameters[layout.rows[line, 0]] * layout.share[line])
     shape = voigt(x=two_theta_deg, centre=float(centre[line]), sigma=float(sigma[line]), hwhm=float(hwhm[line]))

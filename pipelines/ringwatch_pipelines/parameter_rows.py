@@ -18,7 +18,7 @@ class ShapeParameters:
     Parameters
     ----------
     names
-        As in ``lagp.a``, ``lagp.inverse_size_per_nm``, ``lagp.squared_strain``.
+        As in ``displacement_mm``, ``lagp.a``, ``lagp.inverse_size_per_nm``, ``lagp.squared_strain``.
     mean, sigma
         (shapes,) the prior; most are too weak to matter where there is a signal.
     lower, upper
@@ -50,7 +50,7 @@ class PhaseLayout:
     share
         (lines,) area of the line for a linear parameter of 1.
     rows
-        (lines, 3 + free) as `profiles.add_lines` takes them.
+        (lines, 3 + free) as `profiles.add_lines` takes them; one more column where the fit refines the displacement.
     leads
         (groups,) index of the strongest line of each linear parameter.
     labels
@@ -75,6 +75,12 @@ class PhaseLayout:
         """Rows of the refined lattice parameters; empty for a fixed lattice."""
         free = len(self.phase.lattice.names)
         return [row for row in self.rows[0, 3 : 3 + free].tolist() if row >= 0] if len(self.rows) else []
+
+    @property
+    def own_rows(self) -> NDArray[np.int64]:
+        """Rows of all parameters of this phase alone, each once."""
+        own = self.rows[:, : 3 + len(self.phase.lattice.names)]
+        return np.unique(own[own >= 0])
 
     @property
     def linear_rows(self) -> slice:
@@ -116,6 +122,11 @@ class FitLayout:
     def hump_row(self) -> int:
         """Row of the hump, -1 for none."""
         return self.background_rows.start - 1 if self.recipe.hump else -1
+
+    @property
+    def displacement_row(self) -> int:
+        """Row of the sample's displacement, -1 where it is taken for 0."""
+        return self.linear if self.recipe.displacement else -1
 
     @property
     def parameters(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch_pipelines.design_matrix import line_widths, shape_values
+from ringwatch_pipelines.design_matrix import line_positions, line_widths, shape_values
 from ringwatch_pipelines.detection import matched_significance, presence, ratio_from_areas, upper_limit
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout
@@ -39,6 +39,7 @@ def tracked_from_fit(fit: PatternFit) -> Tracked:
         chi_square=fit.chi_square,
         phases=tuple(_phase_track(fit, layout) for layout in fit.layout.phases),
         hump=_estimate(fit, fit.layout.hump_row) if fit.layout.hump_row >= 0 else Estimate(),
+        displacement_mm=_estimate(fit, fit.layout.displacement_row) if fit.layout.displacement_row >= 0 else None,
     )
 
 
@@ -51,7 +52,8 @@ def blank_tracked_from_layout(layout: FitLayout, state: FitState, *, chi_square:
         A line that is to be reported lies outside the range or shares the intensity of a stronger one.
     """
     phases = tuple(_blank_phase(layout, phase) for phase in layout.phases)
-    return Tracked(fit_state=state, chi_square=chi_square, phases=phases)
+    displacement = None if layout.displacement_row < 0 else Estimate()
+    return Tracked(fit_state=state, chi_square=chi_square, phases=phases, displacement_mm=displacement)
 
 
 def _phase_track(fit: PatternFit, layout: PhaseLayout) -> PhaseTrack:
@@ -144,9 +146,8 @@ def _seen_lines(fit: PatternFit, layout: PhaseLayout) -> NDArray[np.bool_]:
 
 
 def _positions_and_widths(fit: PatternFit, layout: PhaseLayout) -> tuple[FloatArray, FloatArray]:
-    lattice, inverse_size, squared_strain = shape_values(layout=layout, parameters=fit.parameters)
-    wavelength_m = fit.layout.recipe.wavelength_m
-    centre, _ = layout.phase.lattice.two_theta_deg(hkl=layout.hkl, wavelength_m=wavelength_m, free=lattice)
+    _, inverse_size, squared_strain = shape_values(layout=layout, parameters=fit.parameters)
+    centre, _ = line_positions(recipe=fit.layout.recipe, layout=layout, parameters=fit.parameters)
     sigma, hwhm = line_widths(layout=layout, inverse_size_per_nm=inverse_size, squared_strain=squared_strain)
     return centre, fwhm_from_voigt(sigma=sigma, hwhm=hwhm)
 
@@ -206,12 +207,9 @@ def _peaks(fit: PatternFit, layout: PhaseLayout, seen: NDArray[np.bool_], *, kno
 
 
 def _position_sigma(fit: PatternFit, layout: PhaseLayout) -> FloatArray:
-    """(lines,) from the covariance of the lattice."""
-    rows = layout.lattice_rows
-    lattice, _, _ = shape_values(layout=layout, parameters=fit.parameters)
-    _, slopes = layout.phase.lattice.two_theta_deg(
-        hkl=layout.hkl, wavelength_m=fit.layout.recipe.wavelength_m, free=lattice
-    )
+    """(lines,) from the covariance of the lattice and of the displacement."""
+    rows = layout.rows[0, 3:]
+    _, slopes = line_positions(recipe=fit.layout.recipe, layout=layout, parameters=fit.parameters)
     variance = np.einsum("lp,pq,lq->l", slopes, fit.covariance[np.ix_(rows, rows)], slopes)
     return np.asarray(np.sqrt(variance))
 

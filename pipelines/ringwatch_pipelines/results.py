@@ -155,6 +155,8 @@ class Tracked:
     """Reduced chi-square."""
     phases: tuple[PhaseTrack, ...] = ()
     hump: Estimate = Estimate()
+    displacement_mm: Estimate | None = None
+    """How much further from the detector than calibrated the sample stands; None where that is not refined."""
     texture: tuple[TextureTrack, ...] = ()
 
 

@@ -135,6 +135,5 @@ def _next_start(fit: PatternFit, tracked: Tracked) -> FloatArray:
     start, configured = fit.parameters.copy(), fit.layout.configured_start()
     for layout, phase in zip(fit.layout.phases, tracked.phases, strict=True):
         if isinstance(phase, FreePhaseTrack) and phase.state is not PeakState.PRESENT:
-            rows = np.unique(layout.rows[layout.rows >= 0])
-            start[rows] = configured[rows]
+            start[layout.own_rows] = configured[layout.own_rows]
     return read_only(start)

@@ -13,6 +13,7 @@ WAVELENGTH_M = 0.1173e-10
 INSTRUMENT_FWHM_DEG = 0.0195
 BINS = 1000
 RANGE_DEG = (1.0, 5.3)
+DISTANCE_MM = 1600.0
 
 LAGP_SITES = (
     Site("Li", 0, 0, 0),
@@ -38,6 +39,8 @@ class Truth:
     lioh: float = 0.0
     lagp_113: float = 90.0
     background: float = 400.0
+    displacement_mm: float = 0.0
+    """The sample stands so much further from the detector than DISTANCE_MM."""
     counts_per_unit: float = 2000.0
     """Counts behind an intensity of 1; they set the noise."""
 
@@ -103,14 +106,14 @@ def intensity(truth: Truth) -> FloatArray:
     h, k, l = lines.hkl.T  # noqa: E741 the symbol of the field
     spacing = 1.0 / np.sqrt(4.0 / 3.0 * (h**2 + h * k + k**2) / truth.a**2 + l**2 / truth.c**2)
     for d, share in zip(spacing, lines.relative_intensity / 100.0, strict=True):
-        y = y + truth.lagp_113 * share * _line(x, d, truth.size_nm, truth.strain)
+        y = y + truth.lagp_113 * share * _line(x, d, truth.size_nm, truth.strain, truth.displacement_mm)
     for squares, area in ((2, truth.li_110), (4, truth.li_200), (6, 0.2 * truth.li_110)):
-        y = y + area * _line(x, truth.a_li / np.sqrt(squares), 100.0, 0.0)
+        y = y + area * _line(x, truth.a_li / np.sqrt(squares), 100.0, 0.0, truth.displacement_mm)
     hydroxide = lioh().reflections
     h, k, l = hydroxide.hkl.T  # noqa: E741
     spacing = 1.0 / np.sqrt((h**2 + k**2) / 3.546**2 + l**2 / 4.334**2)
     for d, share in zip(spacing, hydroxide.relative_intensity / 100.0, strict=True):
-        y = y + truth.lioh * share * _line(x, d, 30.0, 0.0)
+        y = y + truth.lioh * share * _line(x, d, 30.0, 0.0, truth.displacement_mm)
     return y
 
 
@@ -124,8 +127,10 @@ def noisy(expected: FloatArray, sigma: FloatArray, seed: int) -> Pattern:
     return Pattern(axis_deg(), expected + sigma * draw, sigma, np.ones(expected.size))
 
 
-def _line(x: FloatArray, d_spacing_A: float, size_nm: float, strain: float) -> FloatArray:
+def _line(x: FloatArray, d_spacing_A: float, size_nm: float, strain: float, displacement_mm: float) -> FloatArray:
     theta = np.arcsin(WAVELENGTH_M * 1e10 / (2.0 * d_spacing_A))
     gauss_fwhm = np.hypot(INSTRUMENT_FWHM_DEG, np.degrees(4.0 * strain * np.tan(theta)))
     lorentz_fwhm = np.degrees(0.9 * WAVELENGTH_M * 1e9 / (size_nm * np.cos(theta)))
-    return voigt_profile(x - np.degrees(2.0 * theta), gauss_fwhm / np.sqrt(8.0 * np.log(2.0)), 0.5 * lorentz_fwhm)
+    radius_mm = (DISTANCE_MM + displacement_mm) * np.tan(2.0 * theta)
+    seen_deg = np.degrees(np.arctan(radius_mm / DISTANCE_MM))
+    return voigt_profile(x - seen_deg, gauss_fwhm / np.sqrt(8.0 * np.log(2.0)), 0.5 * lorentz_fwhm)

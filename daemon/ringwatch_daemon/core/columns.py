@@ -154,6 +154,8 @@ def columns_from_tracked(blank: Tracked, *, reported: tuple[tuple[str, tuple[str
     ]
     for track in blank.phases:
         columns.extend(_phase_columns(track, by_phase.get(track.name, ())))
+    if blank.displacement_mm is not None:
+        columns.extend(_estimate("displacement_mm", "mm", "distance of the sample beyond the calibrated one"))
     columns.extend(_estimate("hump/amplitude", "intensity", "height of the amorphous hump"))
     for texture in blank.texture:
         columns.extend(_texture_columns(texture))
@@ -221,6 +223,8 @@ def values_from_tracked(tracked: Tracked) -> dict[str, Value]:
     values: dict[str, Value] = {"fit_state": tracked.fit_state.value, "chi_square": tracked.chi_square}
     for track in tracked.phases:
         values.update(_phase_values(track))
+    if tracked.displacement_mm is not None:
+        values.update(_values("displacement_mm", tracked.displacement_mm))
     values.update(_values("hump/amplitude", tracked.hump))
     for texture in tracked.texture:
         values.update(_values(f"texture/spot_fraction_{texture.label}", texture.spot_fraction))
