@@ -133,7 +133,7 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="folder to write", show_default=False)],
     at: Annotated[
         list[float] | None,
-        typer.Option(metavar="HOURS", help="list lattice and size also then, in hours since the first frame"),
+        typer.Option(metavar="HOURS", help="list lattice and size also then, in hours since the first pattern"),
     ] = None,
 ) -> None:
     """Make the figures (SVG, PNG, PDF), their numbers (CSV) and one page (HTML) of a run."""

@@ -9,6 +9,7 @@
       CyclerError               the cycler's file or PVs cannot be read
       SinkError                 results cannot be written or published
       WireError                 a message on a socket is not one of ours
+      ReportError               a report cannot be made here
       SubscriptionError         a subscriber cannot reach or understand the publisher
 
 A message is one sentence: what was expected, what came, and from which PV, file or frame.
@@ -39,6 +40,10 @@ class SinkError(RingwatchError):
 
 class WireError(RingwatchError):
     """A message on a socket is not one of ours."""
+
+
+class ReportError(RingwatchError):
+    """A report cannot be made here."""
 
 
 class SubscriptionError(RingwatchError):

@@ -1,0 +1,51 @@
+"""Figures, tables and one page from the file of a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from ringwatch_daemon.core.errors import InputFileError, ReportError
+from ringwatch_daemon.reporting.run_file import RunFile
+
+PAGE = "report.html"
+
+
+def report(path: Path, directory: Path, *, at_h: Sequence[float], console: Console) -> None:
+    """Write the report of a run into a folder.
+
+    Parameters
+    ----------
+    path
+        File of the run; it may still grow, or have been cut off.
+    directory
+        Made where it is missing; files of an earlier report are replaced.
+    at_h
+        Hours since the first pattern at which parameters are listed, besides the start and the end.
+
+    Raises
+    ------
+    RingwatchError
+        The file is no run, the folder cannot be written, or matplotlib is missing.
+    """
+    try:
+        from ringwatch_daemon.reporting.writing import write_report  # noqa: PLC0415 - an extra that may be missing
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "matplotlib":
+            raise
+        raise ReportError("figures need matplotlib: pip install 'ringwatch[figures]'") from error
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=console
+    )
+    with RunFile(path) as file, bar:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            written = write_report(file, directory, at_h=at_h, page_name=PAGE, bar=bar)
+        except OSError as error:
+            raise InputFileError(f"{directory} cannot take the report: {error}") from error
+    for note in written.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"{written.figures} figures, {written.files} files: {directory / PAGE}", highlight=False, soft_wrap=True
+    )

@@ -1,0 +1,89 @@
+"""The cycler's series as the report draws it, and the charge that had passed at each frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ringwatch_daemon.reporting.run_file import NS_PER_H, BoolArray, IntArray, RunFile
+from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.patterns import FloatArray
+from ringwatch_pipelines.timeline import C_PER_MAH, Timeline
+
+MOST_DRAWN = 4000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellSeries:
+    """What the cycler did.
+
+    Parameters
+    ----------
+    timestamp_ns, time_h
+        (samples,) UTC on the detector's clock, ascending; hours since the zero of the report.
+    voltage_V, current_A
+        (samples,)
+    half_cycle
+        (samples,) index of the stretch of one current direction, from 0.
+    passed_mAh
+        (samples,) charge passed since the first sample, in either direction.
+    area_cm2
+        Declared electrode area, NaN where nobody declared one.
+    """
+
+    timestamp_ns: IntArray
+    time_h: FloatArray
+    voltage_V: FloatArray
+    current_A: FloatArray
+    half_cycle: IntArray
+    passed_mAh: FloatArray
+    area_cm2: float
+
+    def drawn(self, values: FloatArray) -> IntArray:
+        """Indices of at most some 4000 samples that keep every extreme of `values`."""
+        size = values.size
+        if size <= MOST_DRAWN:
+            return np.arange(size)
+        length = -(-size // (MOST_DRAWN // 2))
+        padded = np.pad(np.nan_to_num(values), (0, -size % length), mode="edge").reshape(-1, length)
+        base = np.arange(len(padded)) * length
+        chosen = np.concatenate([base + padded.argmin(axis=1), base + padded.argmax(axis=1), [0, size - 1]])
+        return np.unique(np.minimum(chosen, size - 1))
+
+
+def cell_series_from_file(file: RunFile, *, zero_ns: int) -> CellSeries | None:
+    """The series, or None where the file has no samples."""
+    stamps = file.integers("cycling/timestamp_ns")
+    columns = [file.numbers(f"cycling/{name}") for name in ("voltage_V", "current_A", "charge_C")]
+    if stamps is None or not stamps.size or any(column is None for column in columns):
+        return None
+    size = min(stamps.size, *(column.size for column in columns if column is not None))
+    voltage_V, current_A, charge_C = (column[:size] for column in columns if column is not None)
+    order = np.argsort(stamps[:size], kind="stable")
+    # Of samples with one stamp the last to arrive counts, as in the run itself.
+    order = order[np.append(np.diff(stamps[order]) != 0, True)]
+    nobody = np.full(order.size, -1, dtype=np.int64)
+    samples = CyclerSamples(
+        stamps[order], stamps[order], voltage_V[order], current_A[order], nobody, nobody, charge_C[order]
+    )
+    timeline = Timeline(max_gap_s=float("inf"))
+    timeline.append(samples)
+    return CellSeries(
+        timestamp_ns=samples.timestamp_ns,
+        time_h=(samples.timestamp_ns - zero_ns) / NS_PER_H,
+        voltage_V=samples.voltage_V,
+        current_A=samples.current_A,
+        half_cycle=timeline.half_cycle,
+        passed_mAh=np.concatenate([[0.0], np.cumsum(np.abs(np.diff(timeline.charge_C)))]) / C_PER_MAH,
+        area_cm2=file.number("sample/electrode_area"),
+    )
+
+
+def passed_at_frames(cell: CellSeries, *, timestamp_ns: IntArray, coupled: BoolArray) -> FloatArray:
+    """(frames,) charge passed in either direction since the first sample, mAh.
+
+    Parameters
+    ----------
+    coupled
+        (frames,) whether the state of the cell is known; NaN elsewhere, since nothing is extrapolated.
+    """
+    return np.where(coupled, np.interp(timestamp_ns, cell.timestamp_ns, cell.passed_mAh), np.nan)

@@ -1,0 +1,109 @@
+"""The patterns of the pristine and of the cycled cell, and what has changed."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ringwatch_daemon.reporting.numbers import NumberTable
+from ringwatch_daemon.reporting.patterns import PatternMap
+from ringwatch_daemon.reporting.run_series import RunSeries
+from ringwatch_daemon.reporting.style import LOOKS, ReportFigure, new_figure
+from ringwatch_pipelines.patterns import FloatArray
+
+_SMOOTHED_SHARE = 1 / 12
+
+
+def pristine_cycled_figures(run: RunSeries, patterns: PatternMap) -> Iterator[ReportFigure]:
+    """First and last patterns of the image above each other, and their difference."""
+    if patterns.time_h.size < 2:
+        return
+    ends = _ends(patterns)
+    first, last = ((_mean(patterns.intensity[rows]), _sigma(patterns.sigma[rows])) for rows in ends)
+    difference, sigma = last[0] - first[0], np.hypot(first[1], last[1])
+    smooth = _running_median(difference)
+    x = patterns.two_theta_deg
+    figure = new_figure(height_mm=145)
+    above, below, foot = figure.subplots(3, 1, sharex=True, height_ratios=[1.0, 0.8, 0.5])
+    times = [(float(patterns.time_h[rows][0]), float(patterns.time_h[rows][-1])) for rows in ends]
+    for values, look, name, (from_h, to_h) in zip(
+        (first[0], last[0]), LOOKS, ("pristine", "cycled"), times, strict=False
+    ):
+        above.plot(
+            x, values, color=look.colour, linestyle=look.line, linewidth=0.8, label=f"{name}, {_span(from_h, to_h)}"
+        )
+    above.set_ylabel("intensity\n(arb. units)")
+    above.legend()
+    below.fill_between(x, -2 * sigma, 2 * sigma, color="0.8", linewidth=0, label="twice the standard deviation")
+    below.plot(x, difference, color=LOOKS[4].colour, linewidth=0.6, label="cycled minus pristine")
+    foot.plot(x, smooth, color=LOOKS[1].colour, linewidth=1.0, label="running median")
+    foot.axhline(0.0, color="0.7", linewidth=0.5, zorder=0)
+    below.set_ylim(*_room(difference))
+    below.set_ylabel("difference\n(arb. units)")
+    foot.set_xlabel("2θ (°)")
+    foot.set_ylabel("broad difference\n(arb. units)")
+    below.legend(loc="lower right")
+    _mark_hump(run, foot)
+    foot.legend(loc="upper right")
+    figure.align_ylabels()
+    above.set_xlim(patterns.edges_deg[0], patterns.edges_deg[-1])
+    caption = (
+        f"Mean patterns of the start ({_span(*times[0])}) and the end ({_span(*times[1])}) of the run, and their "
+        "difference; broad changes, as an amorphous hump, show in its running median."
+    )
+    columns = (
+        ("two theta / degree", x),
+        ("pristine", first[0]),
+        ("sigma of pristine", first[1]),
+        ("cycled", last[0]),
+        ("sigma of cycled", last[1]),
+        ("difference", difference),
+        ("sigma of the difference", sigma),
+        ("running median of the difference", smooth),
+    )
+    table = NumberTable("pristine_cycled", columns)
+    yield ReportFigure("pristine_cycled", "Pristine against cycled", caption, figure, (table,))
+
+
+def _ends(patterns: PatternMap) -> tuple[slice, slice]:
+    """The first and the last fiftieth of the run, one row of the image at least."""
+    rows = max(1, patterns.time_h.size // 50)
+    return slice(0, rows), slice(patterns.time_h.size - rows, patterns.time_h.size)
+
+
+def _mean(rows: FloatArray) -> FloatArray:
+    known = np.isfinite(rows).sum(axis=0)
+    return np.where(known > 0, np.nansum(rows, axis=0) / np.maximum(known, 1), np.nan)
+
+
+def _sigma(rows: FloatArray) -> FloatArray:
+    known = np.isfinite(rows).sum(axis=0)
+    return np.where(known > 0, np.sqrt(np.nansum(rows**2, axis=0)) / np.maximum(known, 1), np.nan)
+
+
+def _running_median(values: FloatArray) -> FloatArray:
+    half = max(2, round(values.size * _SMOOTHED_SHARE / 2))
+    padded = np.pad(values, half, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
+    known = np.isfinite(windows).any(axis=1)
+    result = np.full(values.size, np.nan)
+    result[known] = np.nanmedian(windows[known], axis=1)
+    return result
+
+
+def _room(difference: FloatArray) -> tuple[float, float]:
+    low, high = np.nanpercentile(difference, (0.2, 99.8)) if np.isfinite(difference).any() else (-1.0, 1.0)
+    width = max(float(high - low), 1e-9)
+    return float(low - 0.1 * width), float(high + 0.35 * width)
+
+
+def _span(from_h: float, to_h: float) -> str:
+    return f"{from_h:.1f} h" if f"{from_h:.1f}" == f"{to_h:.1f}" else f"{from_h:.1f} to {to_h:.1f} h"
+
+
+def _mark_hump(run: RunSeries, axes: Axes) -> None:
+    centre, fwhm = (run.file.number(f"reduction/input/hump_{name}") for name in ("two_theta", "fwhm"))
+    if np.isfinite(centre) and np.isfinite(fwhm):
+        axes.axvspan(
+            centre - fwhm / 2, centre + fwhm / 2, color="0.93", linewidth=0, zorder=-1, label="fitted hump, FWHM"
+        )
