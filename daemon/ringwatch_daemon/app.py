@@ -105,21 +105,34 @@ def serve(config: Path, *, output: Path | None, stop: StopRequest) -> None:
         publish=settings.stream.enabled,
         tell=lambda connected, text: service.status(f"{'connected' if connected else 'not connected'}: {text}"),
     )
-    carry_out(plan, stop=stop, on_ready=lambda: service.ready("waiting for the detector"))
+    carry_out(
+        plan,
+        stop=stop,
+        on_ready=lambda: service.ready("waiting for the detector"),
+        on_stopping=lambda why: service.stopping(f"{why}; what waits is worked off"),
+    )
 
 
-def carry_out(plan: RunPlan, *, stop: StopRequest, on_ready: Callable[[], None] = lambda: None) -> None:
+def carry_out(
+    plan: RunPlan,
+    *,
+    stop: StopRequest,
+    on_ready: Callable[[], None] = lambda: None,
+    on_stopping: Callable[[str], None] = lambda _: None,
+) -> None:
     """Do one run from its first frame to its last record.
 
     Parameters
     ----------
     on_ready
         Called once every stage stands and frames would be taken.
+    on_stopping
+        Hears why no more frames are taken, before what waits is worked off.
     """
     # Every stage has a thread of its own; more threads inside linear algebra would only fight over the cores.
     with threadpool_limits(limits=1):
         built = build_run(plan)
-        built.execute(stop, on_ready=on_ready)
+        built.execute(stop, on_ready=on_ready, on_stopping=on_stopping)
 
 
 def build_run(plan: RunPlan) -> Run:

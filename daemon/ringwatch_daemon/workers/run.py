@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import Event as StopRequest
 
 from ringwatch_daemon.core.intake import Intake
@@ -61,7 +62,9 @@ class Run:
         self._sinks = sinks
         self._cycler = cycler
 
-    def execute(self, stop: StopRequest, *, on_ready: Callable[[], None]) -> None:
+    def execute(
+        self, stop: StopRequest, *, on_ready: Callable[[], None], on_stopping: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Run to the end; what waits in the channels when a stop is asked for is worked off first.
 
         Parameters
@@ -70,6 +73,8 @@ class Run:
             Set by a signal handler, or by a stage that failed.
         on_ready
             Called once all stages stand.
+        on_stopping
+            Hears why no more frames are taken, before what waits is worked off.
 
         Raises
         ------
@@ -78,37 +83,45 @@ class Run:
         """
         failures: list[_Failure] = []
         cycler_stop = StopRequest()
-        work: dict[str, Callable[[], None]] = {
-            "sinks": self._sinks.run,
-            "analysis": self._analysis.run,
-            "source": lambda: self._source.run(self._intake, stop),
-        }
-        if self._cycler is not None:
-            cycler = self._cycler
-            work["cycler"] = lambda: cycler.run(cycler_stop)
-        threads = {name: _StageThread(name, do, stop, failures) for name, do in work.items()}
+        threads = self._threads(stop, cycler_stop, failures)
         for thread in threads.values():
             thread.start()
         on_ready()
         source = threads.pop("source")
-        self._wait_for_source(source, stop, failures)
+        why = _wait_for_end(source, stop, failures)
+        on_stopping(why)
+        # A source that waits for room in the intake gives up here; others see `stop` by themselves.
+        self._intake.close(why)
+        _let_go(source)
         cycler_stop.set()
         for thread in threads.values():
             thread.join()
         if failures:
             raise failures[0].error
 
-    def _wait_for_source(self, source: threading.Thread, stop: StopRequest, failures: list[_Failure]) -> None:
-        while source.is_alive() and not stop.is_set():
-            source.join(LOOK_S)
-        # A source that waits for room in the intake gives up here; others see `stop` by themselves.
-        self._intake.close(_why(stop, failures))
-        source.join(SOURCE_STOP_S)
-        if source.is_alive():
-            LOG.warning("the source did not let go within %g s; the run ends without it", SOURCE_STOP_S)
+    def _threads(
+        self, stop: StopRequest, cycler_stop: StopRequest, failures: list[_Failure]
+    ) -> dict[str, threading.Thread]:
+        work: dict[str, Callable[[], None]] = {
+            "sinks": self._sinks.run,
+            "analysis": self._analysis.run,
+            "source": lambda: self._source.run(self._intake, stop),
+        }
+        if self._cycler is not None:
+            work["cycler"] = partial(self._cycler.run, cycler_stop)
+        return {name: _StageThread(name, do, stop, failures) for name, do in work.items()}
 
 
-def _why(stop: StopRequest, failures: list[_Failure]) -> str:
+def _wait_for_end(source: threading.Thread, stop: StopRequest, failures: list[_Failure]) -> str:
+    """Wait until the source has ended or everybody is asked to stop, and say why."""
+    while source.is_alive() and not stop.is_set():
+        source.join(LOOK_S)
     if failures:
         return f"the {failures[0].stage} failed: {failures[0].error}"
     return "a stop was asked for" if stop.is_set() else "the source ended"
+
+
+def _let_go(source: threading.Thread) -> None:
+    source.join(SOURCE_STOP_S)
+    if source.is_alive():
+        LOG.warning("the source did not let go within %g s; the run ends without it", SOURCE_STOP_S)

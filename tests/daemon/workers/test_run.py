@@ -40,6 +40,7 @@ def run_of(
     records_capacity=4,
     stop=None,
     on_ready=lambda: None,
+    on_stopping=lambda _: None,
 ):
     clock = ManualClock()
     intake = Intake(capacity=2, overflow=overflow, clock=clock)
@@ -62,7 +63,7 @@ def run_of(
         sinks=SinkStage(records=records, sinks=tuple(sinks)),
         cycler=CyclerStage(reader=cycler, found=found) if cycler else None,
     )
-    run.execute(stop or threading.Event(), on_ready=on_ready)
+    run.execute(stop or threading.Event(), on_ready=on_ready, on_stopping=on_stopping)
 
 
 def told(sink, kind):
@@ -132,3 +133,13 @@ def test_readiness_is_told_once_the_stages_stand():
     ready: list[int] = []
     run_of(ListSource([]), sinks=[ListSink()], on_ready=lambda: ready.append(threading.active_count()))
     assert len(ready) == 1
+
+
+def test_the_reason_of_the_end_is_told_before_what_waits_is_worked_off():
+    sink, told_at = ListSink(), []
+    run_of(
+        ListSource(MANY[:3]),
+        sinks=[sink],
+        on_stopping=lambda why: told_at.append((why, len(told(sink, RunStop)))),
+    )
+    assert told_at == [("the source ended", 0)]
