@@ -40,7 +40,7 @@ def test_an_ioc_that_is_killed_and_comes_back_counts_anew_and_no_frame_of_either
         counter = ioc.get("cam1:ArrayCounter_RBV")
         ioc.kill()
         with running_ioc("--shape", "256x256", "--rate", str(RATE_HZ), "--count", "30", ports=ioc.ports):
-            daemon.wait_rows(lambda ids: ids[-1] == 30, "the last frame of the second IOC")
+            daemon.wait_rows(lambda ids: list(ids).count(1) == 2 and ids[-1] == 30, "the last frame of the second IOC")
             assert daemon.stop() == 0
     told = rows(daemon.output)
     ids = [number for number, _, _ in told]
