@@ -251,11 +251,11 @@ class TimeColumnSettings(Section):
     """The column with the time of each sample."""
 
     column: str = "time"
-    kind: Literal["stamp", "epoch", "elapsed"] = "stamp"
+    kind: Literal["stamp", "epoch", "elapsed", "duration"] = "stamp"
     unit: str = Field("s", description="of epoch and elapsed: ns, us, ms, s, min, h, d")
     pattern: str | None = Field(None, description="strptime pattern of a stamp that is not ISO 8601")
     zone: str | None = Field(None, description="IANA zone or offset of stamps that carry none")
-    start: str | None = Field(None, description="ISO time at which an elapsed column is zero")
+    start: str | None = Field(None, description="ISO time at which an elapsed or duration column is zero")
 
 
 class ValueColumnSettings(Section):
@@ -286,8 +286,13 @@ class TableSettings(Section):
 class CyclerSettings(Section):
     """The instrument that charges the cell."""
 
-    kind: Literal["none", "csv", "epics"] = "none"
-    file: Path | None = Field(None, description="for csv: the table; it may grow, and may appear later")
+    kind: Literal["none", "file", "csv", "epics"] = Field(
+        "none", description="file: a known format, told by its content; csv: any table, by its columns"
+    )
+    file: Path | None = Field(None, description="for file and csv; it may grow, and may appear later")
+    zone: str | None = Field(None, description="for file: IANA zone or offset of stamps that carry none")
+    start: str | None = Field(None, description="for file: ISO time of zero, where the format only counts from it")
+    time_pattern: str | None = Field(None, description="for file: strptime pattern, where dates can be read two ways")
     table: TableSettings = TableSettings()
     voltage_pv: str = Field("", description="for epics")
     current_pv: str = Field("", description="for epics")
@@ -296,8 +301,8 @@ class CyclerSettings(Section):
 
     @model_validator(mode="after")
     def _has_its_source(self) -> "CyclerSettings":
-        if self.kind == "csv" and self.file is None:
-            raise ValueError("a cycler of kind csv needs file")
+        if self.kind in {"file", "csv"} and self.file is None:
+            raise ValueError(f"a cycler of kind {self.kind} needs file")
         if self.kind == "epics" and not (self.voltage_pv and self.current_pv):
             raise ValueError("a cycler of kind epics needs voltage_pv and current_pv")
         return self

@@ -1,19 +1,22 @@
 """A cycler's text table that grows while the run goes on."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.core.errors import CyclerError
+from ringwatch_daemon.cyclers.given_once import GivenOnce
 from ringwatch_daemon.cyclers.growing_file import GrowingFile, Lines
 from ringwatch_daemon.cyclers.layout import TableLayout
 from ringwatch_daemon.cyclers.table import BadLine, Table
 from ringwatch_pipelines.cycling import CyclerSamples
-from ringwatch_pipelines.frames import read_only
 
 _NAMED_LINES = 3
+HEAD_LINES = 400
+"""Lines from which the layout of a table can be told."""
+
+LayoutOf = Callable[[tuple[str, ...]], TableLayout]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,13 @@ class CsvCyclerConfig:
     path
         May appear later, be appended to, be written again or be rotated.
     layout
-        What the columns mean.
+        What the columns mean, or what tells it from the first lines.
     clock_offset_s
         Detector's clock minus cycler's clock.
     """
 
     path: Path
-    layout: TableLayout
+    layout: TableLayout | LayoutOf
     clock_offset_s: float = 0.0
 
 
@@ -47,16 +50,17 @@ class CsvCycler:
         Where the table is and what it means.
     block_bytes
         Most that one call reads, so that a long table comes in pieces.
+    clock
+        Tells when a file has stood still for so long that a last line without its end is a whole one.
     """
 
-    def __init__(self, config: CsvCyclerConfig, *, block_bytes: int = 1 << 22) -> None:
+    def __init__(self, config: CsvCyclerConfig, *, block_bytes: int = 1 << 22, clock: Clock | None = None) -> None:
         self._config = config
-        self._file = GrowingFile(config.path, block_bytes=block_bytes)
+        self._file = GrowingFile(config.path, block_bytes=block_bytes, clock=clock)
         self._clock_offset_ns = round(config.clock_offset_s * 1e9)
         self._table: Table | None = None
-        self._repeats = False
-        self._given: list[NDArray[np.int64]] = []
-        self._newest_ns = 0
+        self._layout: TableLayout | None = None
+        self._given = GivenOnce()
         self._held_back: CyclerSamples | None = None
 
     def poll(self) -> CyclerSamples | None:
@@ -73,7 +77,7 @@ class CsvCycler:
         block = self._file.peek()
         if block.restarted:
             self._table = None
-            self._repeats = bool(self._given)
+            self._given.begins_again()
         if not block.lines or not self._below_header(block):
             return None
         return self._read(block)
@@ -84,22 +88,36 @@ class CsvCycler:
 
     def _below_header(self, block: Lines) -> bool:
         """Whether the header is known, reading it from the first block."""
-        if self._table is None and len(block.lines) >= self._config.layout.header_line:
-            number = self._config.layout.header_line
-            header = _text(block.lines[number - 1], is_first=number == 1)
-            if "\0" in header:
-                raise CyclerError(
-                    f"{self._config.path} line {number}: expected text in UTF-8 or Latin-1, got NUL bytes"
-                )
-            try:
-                self._table = Table(header, self._config.layout, clock_offset_ns=self._clock_offset_ns)
-            except CyclerError as error:
-                raise CyclerError(f"{self._config.path} line {number}: {error}") from error
+        if self._table is None:
+            self._layout = layout = self._layout_of(block)
+            if len(block.lines) >= layout.header_line:
+                self._table = self._table_of(block, layout)
         return self._table is not None
+
+    def _layout_of(self, block: Lines) -> TableLayout:
+        layout = self._config.layout
+        if isinstance(layout, TableLayout):
+            return layout
+        head = tuple(_text(line, is_first=index == 0) for index, line in enumerate(block.lines[:HEAD_LINES]))
+        try:
+            return layout(head)
+        except CyclerError as error:
+            raise CyclerError(f"{self._config.path}: {error}") from error
+
+    def _table_of(self, block: Lines, layout: TableLayout) -> Table:
+        number = layout.header_line
+        header = _text(block.lines[number - 1], is_first=number == 1)
+        if "\0" in header:
+            raise CyclerError(f"{self._config.path} line {number}: expected text in UTF-8 or Latin-1, got NUL bytes")
+        try:
+            return Table(header, layout, clock_offset_ns=self._clock_offset_ns)
+        except CyclerError as error:
+            raise CyclerError(f"{self._config.path} line {number}: {error}") from error
 
     def _read(self, block: Lines) -> CyclerSamples | None:
         assert self._table is not None
-        skipped = self._config.layout.header_line if block.restarted else 0
+        assert self._layout is not None
+        skipped = self._layout.header_line if block.restarted else 0
         lines = [_text(line) for line in block.lines[skipped:]]
         first = block.first_number + skipped
         try:
@@ -107,27 +125,11 @@ class CsvCycler:
         except CyclerError as error:
             raise CyclerError(f"{self._config.path} from line {first} on: {error}") from error
         self._file.accept()
-        samples = self._new_ones(rows.samples)
+        samples = self._given.new_ones(rows.samples)
         if rows.bad:
             self._held_back = samples
             raise CyclerError(_told(self._config.path, rows.bad))
         return samples
-
-    def _new_ones(self, samples: CyclerSamples) -> CyclerSamples | None:
-        stamps = samples.cycler_timestamp_ns
-        if self._repeats and stamps.size:
-            self._repeats = bool(stamps.min() <= self._newest_ns)
-            self._given = [np.concatenate(self._given)]
-            samples = _chosen(samples, ~np.isin(stamps, self._given[0]))
-        if not samples.timestamp_ns.size:
-            return None
-        self._given.append(samples.cycler_timestamp_ns)
-        self._newest_ns = max(self._newest_ns, int(samples.cycler_timestamp_ns.max()))
-        return samples
-
-
-def _chosen(samples: CyclerSamples, which: NDArray[np.bool_]) -> CyclerSamples:
-    return CyclerSamples(**{field.name: read_only(getattr(samples, field.name)[which]) for field in fields(samples)})
 
 
 def _text(line: bytes, *, is_first: bool = False) -> str:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
+from ringwatch_daemon.core.clock import NS_PER_S, Clock
 from ringwatch_daemon.core.errors import CyclerError
 
 _FINGERPRINT_BYTES = 256
+_FINISHED_AFTER_NS = 60 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +33,21 @@ class GrowingFile:
     """Follows a path, one block of complete lines at a time.
 
     The file stays open, so that one that is renamed is read to its end before the new one under
-    its name. A last line without its end is not given out: it may be half of one. A file that
+    its name. A last line without its end is not given out while it may be half of one. A file that
     shrank, or whose beginning or last given line has changed, is read again from its beginning.
 
     Parameters
     ----------
     block_bytes
         Largest block; also the longest line.
+    clock
+        Where it is given, a last line without its end is taken once the file has not changed for a minute:
+        many programs end a finished file so.
     """
 
-    def __init__(self, path: Path, *, block_bytes: int = 1 << 22) -> None:
+    def __init__(self, path: Path, *, block_bytes: int = 1 << 22, clock: Clock | None = None) -> None:
         self._path = path
+        self._clock = clock
         self._block_bytes = block_bytes
         self._file: FileIO | None = None
         self._position = 0
@@ -89,7 +95,7 @@ class GrowingFile:
             self._block = self._complete_lines()
         if not self._block:
             return Lines(restarted=self._position == 0)
-        lines = tuple(line.removesuffix(b"\r") for line in self._block[:-1].split(b"\n"))
+        lines = tuple(line.removesuffix(b"\r") for line in self._block.removesuffix(b"\n").split(b"\n"))
         return Lines(lines, self._line_number, restarted=self._position == 0)
 
     def _restart(self) -> None:
@@ -122,7 +128,14 @@ class GrowingFile:
             raise CyclerError(
                 f"{self._path} line {self._line_number}: expected a line of text, got {len(block)} bytes without an end"
             )
+        if end < len(block) < self._block_bytes and self._is_finished():
+            return block
         return block[:end]
+
+    def _is_finished(self) -> bool:
+        if self._clock is None or self._file is None:
+            return False
+        return self._clock.utc_ns() - os.fstat(self._file.fileno()).st_mtime_ns > _FINISHED_AFTER_NS
 
     def _was_rewritten(self) -> bool:
         head = self._read(0, len(self._head))

@@ -38,7 +38,8 @@ class TimeColumn:
     name
         As in the header.
     kind
-        ``stamp`` (date and time), ``epoch`` (since 1970, UTC) or ``elapsed`` (since `start`).
+        ``stamp`` (date and time), ``epoch`` (since 1970, UTC), ``elapsed`` (since `start`) or ``duration``
+        (likewise, as in ``1d 02:03:04.5``).
     unit
         Of ``epoch`` and ``elapsed``.
     pattern
@@ -46,15 +47,31 @@ class TimeColumn:
     zone
         IANA name, ``UTC`` or an offset such as ``+01:00``. Required where stamps carry none.
     start
-        ISO stamp at which ``elapsed`` is 0.
+        ISO stamp at which ``elapsed`` or ``duration`` is 0.
     """
 
     name: str
-    kind: Literal["stamp", "epoch", "elapsed"] = "stamp"
+    kind: Literal["stamp", "epoch", "elapsed", "duration"] = "stamp"
     unit: str = "s"
     pattern: str | None = None
     zone: str | None = None
     start: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateColumn:
+    """The column that tells charge from discharge where currents carry no sign.
+
+    Parameters
+    ----------
+    name
+        As in the header.
+    discharge
+        What stands there while the cell is discharged: the current is negative then.
+    """
+
+    name: str
+    discharge: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,8 @@ class TableLayout:
         then the current is integrated.
     cycle, step
         Names of the columns that count cycles and steps.
+    state
+        Where the direction of the current stands, if not in its sign.
     separator, decimal
         Detected where None; where both could be misread, an error asks for them.
     header_line
@@ -82,6 +101,7 @@ class TableLayout:
     charge: ValueColumn | None = None
     cycle: str | None = None
     step: str | None = None
+    state: StateColumn | None = None
     separator: str | None = None
     decimal: Literal[".", ","] | None = None
     header_line: int = 1
@@ -99,7 +119,7 @@ class TableLayout:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all declared columns."""
-        declared = (getattr(self, field.name) for field in fields(self)[:6])
+        declared = (getattr(self, field.name) for field in fields(self)[:7])
         return tuple(column if isinstance(column, str) else column.name for column in declared if column is not None)
 
 

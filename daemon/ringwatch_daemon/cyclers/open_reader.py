@@ -3,9 +3,12 @@
 from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.core.ports import CyclerReader
 from ringwatch_daemon.cyclers.csv_file import CsvCycler, CsvCyclerConfig
+from ringwatch_daemon.cyclers.declarations import FileCyclerConfig
+from ringwatch_daemon.cyclers.linked_files import LinkedFilesCycler, is_pattern
 from ringwatch_daemon.cyclers.live_epics import EpicsCycler, EpicsCyclerConfig
+from ringwatch_daemon.cyclers.recognised_file import RecognisedFileCycler
 
-CyclerConfig = CsvCyclerConfig | EpicsCyclerConfig
+CyclerConfig = CsvCyclerConfig | FileCyclerConfig | EpicsCyclerConfig
 
 
 def open_reader(config: CyclerConfig, *, clock: Clock) -> CyclerReader:
@@ -16,10 +19,14 @@ def open_reader(config: CyclerConfig, *, clock: Clock) -> CyclerReader:
     config
         Its type tells the kind.
     clock
-        For readers of live values.
+        For readers of live values, and to tell that a file is finished.
     """
     match config:
         case CsvCyclerConfig():
-            return CsvCycler(config)
+            return CsvCycler(config, clock=clock)
+        case FileCyclerConfig() if is_pattern(config.path):
+            return LinkedFilesCycler(config, clock=clock)
+        case FileCyclerConfig():
+            return RecognisedFileCycler(config, clock=clock)
         case EpicsCyclerConfig():
             return EpicsCycler(config, clock=clock)

@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.layout import TimeColumn, seconds_from_unit
 from ringwatch_daemon.cyclers.table_numbers import DecimalMark, numbers_from_fields
+from ringwatch_pipelines.patterns import FloatArray
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_QUARTER_NS = 900 * 1_000_000_000
+_DURATION = re.compile(r"(?:(\d+)\s*d(?:ays?)?\s+)?(\d+):(\d{1,2}):(\d{1,2}\.?\d*)", re.ASCII)
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
 _EARLIEST_NS = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
 _LATEST_NS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
@@ -60,6 +63,8 @@ def stamp_reader(column: TimeColumn) -> StampReader:
     """
     if column.kind == "stamp":
         return _WrittenStamps(column)
+    if column.kind == "duration":
+        return _WrittenDurations(_declared_start_ns(column))
     factor = seconds_from_unit(column.unit)
     return _CountedTime(0 if column.kind == "epoch" else _declared_start_ns(column), factor)
 
@@ -133,30 +138,106 @@ class _CountedTime:
         self._unit_s = unit_s
 
     def read(self, fields: Sequence[str], *, decimal: DecimalMark) -> Stamps:
-        values = numbers_from_fields(fields, decimal=decimal).values
-        seconds = values * self._unit_s
-        limits_s = ((limit - self._start_ns) / 1e9 for limit in (_EARLIEST_NS, _LATEST_NS))
-        earliest_s, latest_s = limits_s
-        good = (seconds > earliest_s) & (seconds < latest_s)
-        # Whole seconds apart from their fraction: a float of nanoseconds since 1970 is good to 256 only.
-        whole = np.floor(np.where(good, seconds, 0.0))
-        fraction_ns = np.round((np.where(good, seconds, 0.0) - whole) * 1e9).astype(np.int64)
-        stamps = self._start_ns + whole.astype(np.int64) * 1_000_000_000 + fraction_ns
-        return Stamps(np.where(good, stamps, 0), tuple(np.flatnonzero(~good).tolist()))
+        seconds = numbers_from_fields(fields, decimal=decimal).values * self._unit_s
+        return stamps_from_seconds(seconds, start_ns=self._start_ns)
+
+
+class _WrittenDurations:
+    """Time since a start as ``1d 02:03:04.5``, the days where there are any."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._start_ns = start_ns
+
+    def read(self, fields: Sequence[str], *, decimal: DecimalMark) -> Stamps:
+        seconds = np.array([_seconds_from_duration(field.strip().replace(decimal, ".")) for field in fields])
+        return stamps_from_seconds(seconds.astype(np.float64), start_ns=self._start_ns)
+
+
+def _seconds_from_duration(text: str) -> float:
+    """NaN where it is none."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        return float("nan")
+    days, hours, minutes, seconds = found.groups()
+    return 86400.0 * int(days or 0) + 3600.0 * int(hours) + 60.0 * int(minutes) + float(seconds)
+
+
+def stamps_from_seconds(seconds: FloatArray, *, start_ns: int) -> Stamps:
+    """Stamps of (rows,) seconds since `start_ns`; bad where they are NaN or lie outside of 1990 to 2200."""
+    earliest_s, latest_s = ((limit - start_ns) / 1e9 for limit in (_EARLIEST_NS, _LATEST_NS))
+    good = (seconds > earliest_s) & (seconds < latest_s)
+    # Whole seconds apart from their fraction: a float of nanoseconds since 1970 is good to 256 only.
+    whole = np.floor(np.where(good, seconds, 0.0))
+    fraction_ns = np.round((np.where(good, seconds, 0.0) - whole) * 1e9).astype(np.int64)
+    stamps = start_ns + whole.astype(np.int64) * 1_000_000_000 + fraction_ns
+    return Stamps(np.where(good, stamps, 0), tuple(np.flatnonzero(~good).tolist()))
+
+
+def utc_ns_from_wall_clock(wall_ns: NDArray[np.int64], *, zone: str) -> NDArray[np.int64]:
+    """UTC from what a clock on the wall of a zone showed, in the order of time.
+
+    Parameters
+    ----------
+    wall_ns
+        (rows,) nanoseconds since 1970-01-01 00:00 on that clock.
+
+    Raises
+    ------
+    CyclerError
+        There is no such zone, or no clock of it ever showed such a time.
+    """
+    place = zone_from_name(zone)
+    # No zone changes its clocks but at a quarter of an hour.
+    quarters, rows = np.unique(wall_ns // _QUARTER_NS, return_inverse=True)
+    offsets = np.array([_offsets_ns(int(quarter), place) for quarter in quarters], dtype=np.int64).reshape(-1, 2)
+    first_ns: NDArray[np.int64] = wall_ns - offsets[rows, 0]
+    second_ns = wall_ns - offsets[rows, 1]
+    skipped = np.flatnonzero(first_ns > second_ns)
+    if skipped.size:
+        shown = _EPOCH + timedelta(microseconds=int(wall_ns[skipped[0]]) // 1000)
+        raise CyclerError(f"no clock in {zone} ever showed {shown:%Y-%m-%d %H:%M:%S}: declare the cycler's zone")
+    # In the hour that is repeated in autumn, time must not go back.
+    for row in np.flatnonzero(first_ns != second_ns):
+        before_ns = first_ns[row - 1] if row else _EARLIEST_NS
+        if first_ns[row] < before_ns <= second_ns[row]:
+            first_ns[row] = second_ns[row]
+    return first_ns
+
+
+def _offsets_ns(quarter: int, zone: tzinfo) -> tuple[int, int]:
+    shown = (_EPOCH + timedelta(minutes=15 * quarter)).replace(tzinfo=zone)
+    first, second = (shown.replace(fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+    return first // _MICROSECOND * 1000, second // _MICROSECOND * 1000
+
+
+def start_ns_from_text(text: str, *, zone: str | None) -> int:
+    """UTC of an ISO 8601 stamp.
+
+    Parameters
+    ----------
+    zone
+        Of a stamp that carries none.
+
+    Raises
+    ------
+    CyclerError
+        It is no stamp, or its zone is not known.
+    """
+    try:
+        start = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CyclerError(f"expected an ISO 8601 stamp as `start`, got {text!r}") from error
+    if start.tzinfo is None:
+        if zone is None:
+            raise CyclerError(f"`start` {text!r} has no time zone: add one or declare `zone`")
+        start = start.replace(tzinfo=zone_from_name(zone))
+    return _ns_from_moment(start)
 
 
 def _declared_start_ns(column: TimeColumn) -> int:
     if column.start is None:
         raise CyclerError(f"elapsed time in column {column.name!r} needs a declared `start`")
-    try:
-        start = datetime.fromisoformat(column.start)
-    except ValueError as error:
-        raise CyclerError(f"expected an ISO 8601 stamp as `start`, got {column.start!r}") from error
-    if start.tzinfo is None:
-        if column.zone is None:
-            raise CyclerError(f"`start` {column.start!r} has no time zone: add one or declare `zone`")
-        start = start.replace(tzinfo=zone_from_name(column.zone))
-    return _ns_from_moment(start)
+    return start_ns_from_text(column.start, zone=column.zone)
 
 
 def _ns_from_moment(moment: datetime) -> int:

@@ -16,7 +16,7 @@ from ringwatch_pipelines.cycling import CyclerSamples
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
 
-_SEPARATORS = ("\t", ";", ",", "|")
+SEPARATORS = ("\t", ";", ",", "|")
 _LARGEST_COUNT = 2**31 - 1
 
 _QUANTITIES: tuple[Quantity, ...] = ("voltage", "current", "charge")
@@ -92,6 +92,8 @@ class Table:
         stamps = block.stamps(self._layout.time.name, self._stamps)
         voltage_V, current_A, charge_C = (self._value(block, quantity) for quantity in _QUANTITIES)
         cycle, step = block.counts(self._layout.cycle), block.counts(self._layout.step)
+        if (state := self._layout.state) is not None:
+            current_A = np.where(np.isin(columns[state.name], state.discharge), -np.abs(current_A), current_A)
         good = block.good
         samples = CyclerSamples(
             timestamp_ns=read_only((stamps + self._clock_offset_ns)[good]),
@@ -130,10 +132,14 @@ class Table:
 
     def _decimal_of(self, columns: dict[str, list[str]]) -> DecimalMark:
         if self._decimal is None:
-            numeric = [name for name in columns if name != self._layout.time.name or self._layout.time.kind != "stamp"]
+            numeric = [name for name in columns if not self._is_text(name)]
             fields = [field for name in numeric for field in columns[name]]
             self._decimal = decimal_from_fields(fields, separator=self._separator)
         return self._decimal or "."
+
+    def _is_text(self, name: str) -> bool:
+        time, state = self._layout.time, self._layout.state
+        return (name == time.name and time.kind in {"stamp", "duration"}) or (state is not None and name == state.name)
 
 
 class _Block:
@@ -186,10 +192,10 @@ def separator_from_header(header: str, names: Sequence[str]) -> str:
         None does: the message names what was expected and what is there.
     """
     wanted = {_normal(name) for name in names}
-    for separator in _SEPARATORS:
+    for separator in SEPARATORS:
         if wanted <= {_normal(name) for name in fields_from_line(header, separator)}:
             return separator
-    likely = max(_SEPARATORS, key=header.count)
+    likely = max(SEPARATORS, key=header.count)
     found = ", ".join(repr(_normal(name)) for name in fields_from_line(header, likely))
     raise CyclerError(f"expected the columns {', '.join(map(repr, names))}, found {found[:400]}")
 
