@@ -143,6 +143,46 @@ def report(
 
 
 @cli.command()
+def calibrate(  # noqa: PLR0917 - a command's arguments
+    config: ConfigFile,
+    frames: Annotated[
+        list[str], typer.Argument(metavar="CALIBRANT_FRAME...", help="files, patterns or folders", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="folder to write")] = Path(
+        "calibration"
+    ),
+    calibrant: Annotated[
+        str, typer.Option(metavar="NAME|CIF", help="CeO2, LaB6, Si, Ni, any of pyFAI's, or a CIF")
+    ] = "",
+    phase: Annotated[str, typer.Option(help="phase of CONFIG instead; geometry.ring_test by default")] = "",
+    dark: Annotated[list[str] | None, typer.Option(help="frames without beam; CONFIG's by default")] = None,
+    refine_wavelength: Annotated[
+        bool, typer.Option("--refine-wavelength", help="at small angles it cannot be told from the distance")
+    ] = False,
+    size_nm: Annotated[float, typer.Option(help="certified crystallite size", min=1.0)] = float("inf"),
+    strain: Annotated[float, typer.Option(help="certified microstrain", min=0.0)] = 0.0,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="only say whether the rings lie where they should")
+    ] = False,
+) -> None:
+    """Refine the geometry, the instrument's width and the detector's noise by frames of a calibrant."""
+    from ringwatch_daemon.calibrating import CalibrationOrder  # noqa: PLC0415
+    from ringwatch_daemon.calibrating import calibrate as run  # noqa: PLC0415
+
+    order = CalibrationOrder(
+        frames=tuple(frames),
+        darks=tuple(dark or ()),
+        calibrant=calibrant,
+        phase=phase,
+        refine_wavelength=refine_wavelength,
+        size_nm=size_nm,
+        strain=strain,
+        check_only=check_only,
+    )
+    run(config, order, output, console=Console())
+
+
+@cli.command()
 def check(config: ConfigFile) -> None:
     """Say what a configuration means and what is wrong with it. The detector is left alone."""
     from ringwatch_daemon.checking import check as run  # noqa: PLC0415

@@ -27,9 +27,13 @@ def provenance_of(settings: Settings, recipe: Recipe, *, configuration: str) -> 
     found.append(Provenance("reduction/version", _version("ringwatch")))
     found.append(Provenance("reduction/reference", INTEGRATION_REFERENCE))
     found.append(Provenance("reduction/input/configuration", configuration))
-    found.extend(Provenance(f"reduction/versions/{name}", _version(name)) for name in DECIDING_PACKAGES)
-    found.append(Provenance("reduction/versions/python", platform.python_version()))
+    found.extend(Provenance(f"reduction/versions/{name}", text) for name, text in versions())
     return tuple(found)
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """Name and version of everything that decides a number."""
+    return (*((name, _version(name)) for name in DECIDING_PACKAGES), ("python", platform.python_version()))
 
 
 def _version(package: str) -> str:

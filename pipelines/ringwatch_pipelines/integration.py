@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pyFAI.calibrant import get_calibrant
+from pyFAI.calibrant import names as calibrant_names
 from pyFAI.detectors import Detector, detector_factory
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
@@ -31,12 +33,15 @@ __all__ = [
     "Geometry",
     "Integrated",
     "IntegrationOperator",
+    "Reach",
     "SectorOperator",
     "SectorPattern",
     "VarianceModel",
     "build_operator",
     "build_sector_operator",
+    "calibrant_spacings_A",
     "geometry_from_poni",
+    "reach_of",
     "select_dark",
 ]
 
@@ -314,3 +319,57 @@ def build_sector_operator(
         azimuth_deg=read_only((np.arange(sectors) + 0.5) * 360.0 / sectors),
         geometry_fingerprint=geometry.fingerprint,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The angles that a detector sees.
+
+    Parameters
+    ----------
+    two_theta_min_deg, two_theta_max_deg
+        Of the pixels that count.
+    pixel_deg
+        Angle that a pixel takes at normal incidence.
+    """
+
+    two_theta_min_deg: float
+    two_theta_max_deg: float
+    pixel_deg: float
+
+
+def reach_of(*, geometry: Geometry, corrections: Corrections) -> Reach:
+    """Angles that the pixels see which are not masked.
+
+    Raises
+    ------
+    GeometryError
+        The detector is not flat.
+    CorrectionError
+        Mask or flat do not have the geometry's shape, or leave no pixel.
+    """
+    pixels = _pixels(geometry, corrections)
+    detector = pixels.integrator.detector
+    if not detector.IS_FLAT:
+        raise GeometryError(f"a flat detector was expected, but {geometry.detector} is not")
+    inside = _two_theta_deg(pixels)[pixels.weight > 0]
+    pixel_m = float(np.sqrt(detector.pixel1 * detector.pixel2))
+    return Reach(
+        two_theta_min_deg=float(inside.min()),
+        two_theta_max_deg=float(inside.max()),
+        pixel_deg=float(np.degrees(pixel_m / geometry.distance_m)),
+    )
+
+
+def calibrant_spacings_A(name: str) -> FloatArray:
+    """(lines,) d spacings of a calibrant that pyFAI knows, descending.
+
+    Raises
+    ------
+    GeometryError
+        pyFAI knows no calibrant of that name.
+    """
+    known = sorted(calibrant_names())
+    if name not in known:
+        raise GeometryError(f"expected a calibrant, as in {', '.join(known)}, got {name}")
+    return np.array(sorted(get_calibrant(name).dspacing, reverse=True))

@@ -2,9 +2,11 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ringwatch_pipelines.errors import GeometryError
+from ringwatch_pipelines.geometry import Geometry
 
 
 def poni_entries(text: str) -> dict[str, str]:
@@ -65,3 +67,27 @@ def detector_config_of(entries: dict[str, str], origin: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise GeometryError(f"a JSON object was expected for Detector_config in {origin}, got {text!r}")
     return config
+
+
+def poni_from_geometry(geometry: Geometry, *, remarks: Sequence[str] = ()) -> str:
+    """The text of a ``.poni`` file, version 2.1, that reads back as the same geometry.
+
+    Parameters
+    ----------
+    remarks
+        Lines of comment that go first.
+    """
+    lines = [f"# {remark}" for remark in remarks]
+    lines += [
+        "poni_version: 2.1",
+        f"Detector: {geometry.detector}",
+        f"Detector_config: {geometry.detector_config}",
+        f"Distance: {geometry.distance_m!r}",
+        f"Poni1: {geometry.poni1_m!r}",
+        f"Poni2: {geometry.poni2_m!r}",
+        f"Rot1: {geometry.rot1_rad!r}",
+        f"Rot2: {geometry.rot2_rad!r}",
+        f"Rot3: {geometry.rot3_rad!r}",
+        f"Wavelength: {geometry.wavelength_m!r}",
+    ]
+    return "\n".join(lines) + "\n"
