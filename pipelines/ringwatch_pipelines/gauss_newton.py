@@ -20,7 +20,7 @@ _RIDGE = 1e-11
 """Relative to the scaled diagonal: lines that coincide stay solvable, with the large sigma they deserve."""
 
 _SMALL_STEP = 0.03
-"""Squared length of the last step of the shape parameters, in sigmas."""
+"""Squared length of the last step of the shape parameters, in sigmas; in their scatter where the model is poor."""
 
 _LARGEST_DAMPING = 1e6
 
@@ -97,7 +97,7 @@ def minimise(
         else:
             damping = max(10.0 * damping, 1e-3)
         step = _bounded_step(best, shapes, damping, hold_shape=hold_shape)
-        if linear_only or (not hold_shape and _squared_length(best, step, linear) < _SMALL_STEP):
+        if linear_only or (not hold_shape and _squared_length(best, step, linear) < _SMALL_STEP * _poverty(best)):
             return _solution(best, step, linear, iteration, converged=True)
         if not np.all(np.isfinite(step)) or damping > _LARGEST_DAMPING:
             break
@@ -183,6 +183,11 @@ def _squared_length(point: _Point, step: FloatArray, linear: int) -> float:
     """Of the step of the shape parameters, in units of their joint sigma."""
     scaled = (step / point.scale)[linear:]
     return float(np.sum((point.factor[linear:, linear:].T @ scaled) ** 2))
+
+
+def _poverty(point: _Point) -> float:
+    """Squared residual of a bin, at least 1: a poor model's parameters scatter by so much more than their variance."""
+    return max(point.objective / point.residual.size, 1.0)
 
 
 def _solution(point: _Point, step: FloatArray, linear: int, iterations: int, *, converged: bool) -> Solution:

@@ -17,7 +17,7 @@ from ringwatch_pipelines.pattern_fit import PatternFit
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis
 from ringwatch_pipelines.phases import Phase, label_from_hkl
 from ringwatch_pipelines.profiles import voigt
-from ringwatch_pipelines.results import FitState, TextureTrack
+from ringwatch_pipelines.results import TextureTrack
 from ringwatch_pipelines.texture import texture_from_sectors
 
 SECTORS = 72
@@ -91,7 +91,7 @@ class LineTexture:
 
     def track(self, fit: PatternFit, sums: BinSums | None) -> TextureTrack:
         """The texture of the frames that went into `sums` and that `fit` stands for."""
-        if sums is None or fit.state is not FitState.CONVERGED:
+        if sums is None or not fit.state.has_values:
             return self.blank
         two_theta_deg = self._operator.axis.two_theta_deg
         area, profile = line_from_fit(

@@ -44,7 +44,8 @@ class PatternFit:
     layout
         Says which parameter is which.
     state
-        CONVERGED, NOT_CONVERGED or TOO_FEW_COUNTS; only a converged fit's numbers mean what they say.
+        CONVERGED, NOT_CONVERGED or TOO_FEW_COUNTS; only a converged fit's numbers mean what they say. In a series also
+        MISFIT and OUTLIER.
     parameters, covariance
         (parameters,) and (parameters, parameters) from the stated sigmas of the bins, never scaled by chi-square.
     chi_square

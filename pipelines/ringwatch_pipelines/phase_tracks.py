@@ -31,8 +31,8 @@ _SEEN_STRENGTH = 0.1
 
 
 def tracked_from_fit(fit: PatternFit) -> Tracked:
-    """The tracks of a fit; those of a fit that did not converge have no values."""
-    if fit.state is not FitState.CONVERGED:
+    """The tracks of a fit; those of a fit whose state says so have no values."""
+    if not fit.state.has_values:
         return blank_tracked_from_layout(fit.layout, fit.state, chi_square=fit.chi_square)
     return Tracked(
         fit_state=fit.state,

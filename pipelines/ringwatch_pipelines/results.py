@@ -17,11 +17,20 @@ class FitState(StrEnum):
     """The outcome of one whole-pattern fit."""
 
     CONVERGED = "CONVERGED"
+    MISFIT = "MISFIT"
+    """Converged on a model that does not describe the pattern: the values are kept, their sigmas are too small."""
+    OUTLIER = "OUTLIER"
+    """The model suddenly fits far worse than in the frames before: taken for a bad frame, without values."""
     NOT_CONVERGED = "NOT_CONVERGED"
     TOO_FEW_COUNTS = "TOO_FEW_COUNTS"
     SUMMED = "SUMMED"
     """The frame went into a sum that a later frame's fit stands for."""
     NOT_FITTED = "NOT_FITTED"
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the tracks of such a fit hold numbers."""
+        return self in {FitState.CONVERGED, FitState.MISFIT}
 
 
 class PeakState(StrEnum):
@@ -168,12 +177,15 @@ class Notice:
     ----------
     standing
         It holds for the rest of the run, which is flagged with it.
+    timestamp_ns
+        UTC of what it tells of; None for the time of the frame.
     """
 
     kind: str
     text: str
     sigma_h: float = float("nan")
     standing: bool = False
+    timestamp_ns: int | None = None
 
 
 class Refusal(StrEnum):

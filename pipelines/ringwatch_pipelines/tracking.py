@@ -15,6 +15,9 @@ from ringwatch_pipelines.results import FitState, FreePhaseTrack, PeakState, Tra
 _JUMP = 2.0
 """A chi-square this many times that of the last good fit (or of 1) is not taken for noise."""
 
+_POOR = 10.0
+"""A reduced chi-square above this makes sigmas more than three times too small."""
+
 _NEW_NORMAL = 3
 """So many misfits in a row are the sample's new state and no longer bad frames."""
 
@@ -64,7 +67,7 @@ def track(state: TrackerState, pattern: Pattern, recipe: FitRecipe) -> tuple[Tra
     """
     layout = _layout(state, recipe)
     state = state if state.layout is layout else TrackerState(layout=layout)
-    fit = _fit(state, layout, pattern)
+    fit = _assessed(state, _fit(state, layout, pattern))
     tracked = tracked_from_fit(fit)
     return _next_state(state, pattern, fit, tracked), fit, tracked
 
@@ -86,6 +89,23 @@ def _fit(state: TrackerState, layout: FitLayout, pattern: Pattern) -> PatternFit
     return fit
 
 
+def _assessed(state: TrackerState, fit: PatternFit) -> PatternFit:
+    """Tell a model that never described the sample from a frame that is unlike those before it.
+
+    The first still measures, with sigmas that say too little; the second is no measurement of the sample.
+    """
+    if fit.state is not FitState.CONVERGED or fit.chi_square <= _POOR:
+        return fit
+    unlike = state.parameters is not None and fit.chi_square > _POOR * max(state.chi_square, 1.0)
+    outlier = unlike and not _is_settled(state)
+    return replace(fit, state=FitState.OUTLIER if outlier else FitState.MISFIT)
+
+
+def _is_settled(state: TrackerState) -> bool:
+    """Whether one more misfit makes it the sample's new state."""
+    return state.misfits + 1 >= _NEW_NORMAL
+
+
 def _warm_start(state: TrackerState, pattern: Pattern) -> FloatArray | None:
     """Parameters of the last good fit, if they mean the same for this pattern."""
     if state.two_theta_deg is None or not np.array_equal(state.two_theta_deg, pattern.two_theta_deg):
@@ -96,8 +116,11 @@ def _warm_start(state: TrackerState, pattern: Pattern) -> FloatArray | None:
 def _is_misfit(state: TrackerState, fit: PatternFit) -> bool:
     if fit.state is FitState.NOT_CONVERGED:
         return True
-    jumped = fit.chi_square > _JUMP * max(state.chi_square, 1.0)
-    return fit.state is FitState.CONVERGED and state.parameters is not None and jumped
+    if not fit.state.has_values or (state.parameters is None and fit.chi_square <= _POOR):
+        return False
+    usual = 1.0 if state.parameters is None else max(state.chi_square, 1.0)
+    # Far better than a poor one and still poor: that one may have led to the wrong minimum.
+    return fit.chi_square > _JUMP * usual or _POOR < fit.chi_square < usual / _POOR
 
 
 def _better(one: PatternFit, other: PatternFit) -> PatternFit:
@@ -111,8 +134,7 @@ def _is_power_of_two(count: int) -> bool:
 def _next_state(state: TrackerState, pattern: Pattern, fit: PatternFit, tracked: Tracked) -> TrackerState:
     if fit.state is FitState.TOO_FEW_COUNTS:
         return state
-    settled = state.misfits + 1 >= _NEW_NORMAL
-    if not _is_good_start(tracked) or (_is_misfit(state, fit) and not settled):
+    if not _is_good_start(tracked) or (_is_misfit(state, fit) and not _is_settled(state)):
         return replace(state, misfits=state.misfits + 1)
     return replace(
         state,
@@ -127,7 +149,7 @@ def _is_good_start(tracked: Tracked) -> bool:
     """Converged, and some phase of free intensities is there if the recipe has any: else the frame shows no sample."""
     free = [phase for phase in tracked.phases if isinstance(phase, FreePhaseTrack)]
     seen = not free or any(phase.state is PeakState.PRESENT for phase in free)
-    return tracked.fit_state is FitState.CONVERGED and seen
+    return tracked.fit_state.has_values and seen
 
 
 def _next_start(fit: PatternFit, tracked: Tracked) -> FloatArray:

@@ -131,6 +131,35 @@ def test_a_lasting_misfit_becomes_the_new_normal(after_one_frame):
     assert state.chi_square > 2.0
 
 
+@pytest.mark.parametrize("kind", ["half read out", "spikes"])
+def test_a_frame_unlike_those_before_is_an_outlier_without_values(after_one_frame, kind):
+    _, _, tracked = track(after_one_frame, BAD_PATTERNS[kind](pattern(Truth(), 1)), RECIPE)
+    assert tracked.fit_state is FitState.OUTLIER
+    assert tracked.chi_square > 100.0
+    numbers = values_from_tracked(replace(tracked, chi_square=np.nan)).values()
+    assert all(isinstance(value, str) or np.all(np.isnan(value)) for value in numbers)
+
+
+def test_a_model_that_never_described_the_sample_is_a_misfit_with_values():
+    strange = intensity(Truth()) + 1000.0 * np.exp(-(((axis_deg() - 3.05) / 0.02) ** 2))
+    state = TrackerState()
+    for frame in range(3):
+        state, fit, tracked = track(state, noisy(strange, np.sqrt(strange / 2000.0), frame), RECIPE)
+        assert tracked.fit_state is FitState.MISFIT
+        assert fit.iterations < 30
+        assert lattice_of(tracked)["a"].value == pytest.approx(8.257, rel=1e-3)
+    assert state.misfits == 0
+
+
+def test_outliers_that_last_become_misfits_with_values(after_one_frame):
+    strange = intensity(Truth()) + 1000.0 * np.exp(-(((axis_deg() - 3.05) / 0.02) ** 2))
+    state, states = after_one_frame, []
+    for frame in range(5):
+        state, _, tracked = track(state, noisy(strange, np.sqrt(strange / 2000.0), frame), RECIPE)
+        states.append(tracked.fit_state)
+    assert states == [FitState.OUTLIER] * 2 + [FitState.MISFIT] * 3
+
+
 def test_a_free_phase_that_is_absent_does_not_slow_the_series_down():
     nickel = phase_from_cell(
         name="ni",

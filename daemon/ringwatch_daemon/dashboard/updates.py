@@ -16,6 +16,7 @@ EVENTS_KEPT = 12
 ARRIVALS_KEPT = 30
 
 _STATES_WITHOUT_A_FIT = {"", "SUMMED", "NOT_FITTED"}
+_STATES_WITH_VALUES = {"CONVERGED", "MISFIT"}
 
 
 def updated(view: RunView, message: StreamMessage, *, now_s: float) -> RunView:
@@ -105,7 +106,7 @@ def _with_fit(view: RunView, message: StreamMessage) -> RunView:
     quantities = view.quantities or quantities_from_columns((path, "", "") for path in values)
     fit = FitEntry(message.frame, state, number(values.get("chi_square")), MappingProxyType(values))
     view = replace(view, quantities=quantities, fit=fit)
-    if state != "CONVERGED":
+    if state not in _STATES_WITH_VALUES:
         return view
     curves = {
         quantity.path: view.curves.get(quantity.path, Series()).with_value(number(values.get(quantity.path)))
