@@ -16,7 +16,7 @@ DISTANCE_M = 1.6
 RANGE_DEG = (1.2, 4.9)
 BINNING = Binning(bins=500, two_theta_min_deg=RANGE_DEG[0], two_theta_max_deg=RANGE_DEG[1])
 OFFSET = 100
-TRUTH = Truth(li_110=60.0, li_200=9.0, lagp_113=600.0, background=300.0)
+TRUTH = Truth(li_110=20.0, li_200=3.0, lagp_113=200.0, background=100.0)
 START_NS = 1_790_000_000_000_000_000
 SECOND_NS = 1_000_000_000
 
@@ -31,10 +31,13 @@ def geometry(distance_m: float = DISTANCE_M) -> Geometry:
 
 
 def expected_counts(truth: Truth = TRUTH):
-    """(rows, columns) expected counts above the offset."""
+    """(rows, columns) expected counts above the offset, alike in all pixels of a bin: no pixel is finer than a bin."""
     along = (np.arange(SHAPE[0]) + 0.5) * PIXEL_M
     radius_m = np.hypot(along[:, None], along[None, :])
-    two_theta_deg = np.degrees(np.arctan(radius_m / DISTANCE_M))
+    low_deg, high_deg = RANGE_DEG
+    width_deg = (high_deg - low_deg) / BINNING.bins
+    bins = np.floor((np.degrees(np.arctan(radius_m / DISTANCE_M)) - low_deg) / width_deg)
+    two_theta_deg = low_deg + (bins + 0.5) * width_deg
     return np.interp(two_theta_deg, synthetic_patterns.axis_deg(), synthetic_patterns.intensity(truth))
 
 
