@@ -40,7 +40,7 @@ def _add_ioc_arguments(ioc: argparse.ArgumentParser) -> None:
     add = ioc.add_argument
     add("--prefix", default="13PE1:", help="what the detector's names begin with")
     add("--cycler-prefix", default="CYC1:", help="what the cycler's names begin with")
-    add("--scenario", default="counting", help="counting, small, quick, lagp-demo or full")
+    add("--scenario", default="counting", help="counting, small, quick, lagp-demo, full, empty or ceria")
     add("--frames", nargs="+", metavar="PATH", help="recorded frames instead: files, folders, FILE.h5::/dataset")
     add("--darks", nargs="+", default=[], metavar="PATH", help="recorded darks, served first")
     add("--count", type=int, help="number of frames of a scenario")

@@ -38,6 +38,10 @@ class CellParameters:
         Height of the amorphous hump at the end.
     copper_share, window_share
         Strongest line of the copper ring and of the polypropylene window, in units of `lagp_area`.
+    pellet
+        False for an empty cell: window, copper and background, but no LAGP, lithium or what grows from them.
+    ceria_area
+        Strongest line of a calibrant, counts x degree.
     background_counts
         Height of the smooth background at small angles.
     breathing
@@ -58,6 +62,8 @@ class CellParameters:
     hump_counts: float = 4.5
     copper_share: float = 0.0
     window_share: float = 0.0
+    pellet: bool = True
+    ceria_area: float = 0.0
     background_counts: float = 215.0
     breathing: float = 2.0e-5
     spot_fraction: float = 0.10
@@ -101,8 +107,8 @@ class CellTruth:
         Area of the strongest line of each.
     hump_counts
         Height of the amorphous hump.
-    copper_area, window_area
-        Area of the strongest line of the copper ring and of the window.
+    copper_area, window_area, ceria_area
+        Area of the strongest line of the copper ring, the window, the calibrant.
     spot_fraction, second_harmonic
         Share of lithium in spots; cos(2 azimuth) amplitude of its smooth ring.
     monitor
@@ -128,6 +134,7 @@ class CellTruth:
     hump_counts: float
     copper_area: float
     window_area: float
+    ceria_area: float
     spot_fraction: float
     second_harmonic: float
     monitor: float
@@ -160,7 +167,8 @@ class CellModel:
         aged = _saturating(course_h, 200.0)
         cycling = self.cycling_at(time_h)
         breath = 1.0 + p.breathing * _direction(cycling.current_A) * (cycling.phase - 0.5)
-        area_110 = p.lagp_area * p.lithium_share * _growth(course_h)
+        present = p.lagp_area if p.pellet else 0.0
+        area_110 = present * p.lithium_share * _growth(course_h)
         ratio = _lithium_ratio(course_h)
         return CellTruth(
             time_h=float(time_h),
@@ -168,16 +176,17 @@ class CellModel:
             c_A=20.6320 * (1.0 - LATTICE_LOSS * aged) / breath,
             size_nm=110.0 * (1.0 - SIZE_LOSS * aged),
             strain=4.0e-4 * (1.0 + 0.25 * aged),
-            area_113=p.lagp_area * (1.0 - 0.15 * aged),
+            area_113=present * (1.0 - 0.15 * aged),
             a_li_A=3.5100,
             area_110=area_110,
             area_200=area_110 / ratio,
             ratio=ratio,
-            lioh_area=p.lagp_area * p.lioh_share * _since(course_h, 120.0),
-            alpo4_area=p.lagp_area * p.alpo4_share * _since(course_h, 250.0),
-            hump_counts=p.hump_counts * _since(course_h, 230.0),
+            lioh_area=present * p.lioh_share * _since(course_h, 120.0),
+            alpo4_area=present * p.alpo4_share * _since(course_h, 250.0),
+            hump_counts=p.hump_counts * _since(course_h, 230.0) * p.pellet,
             copper_area=p.lagp_area * p.copper_share,
             window_area=p.lagp_area * p.window_share,
+            ceria_area=p.ceria_area,
             spot_fraction=p.spot_fraction,
             second_harmonic=p.second_harmonic,
             monitor=_beam(time_h),

@@ -129,6 +129,15 @@ COPPER = Crystal(
     "face-centred cubic copper",
 )  # fmt: skip
 
+CERIA = Crystal(
+    "ceria", 5.4113, 5.4113, False, _IDENTITY, _F_CENTRING,
+    (
+        Site("Ce", 0.0, 0.0, 0.0, u_A2=0.004),
+        Site("O", 0.25, 0.25, 0.25, u_A2=0.007), Site("O", 0.75, 0.75, 0.75, u_A2=0.007),
+    ),
+    "fluorite structure; lattice of a line position standard",
+)  # fmt: skip
+
 
 def d_spacing_A(crystal: Crystal, hkl: NDArray[np.int64]) -> FloatArray:
     """(n,) spacing of planes (n, 3), from ``1/d^2`` of hexagonal or orthogonal axes."""

@@ -10,13 +10,23 @@ from numpy.typing import NDArray
 from scipy.special import voigt_profile
 
 from ringwatch_simulators.cell_model import CellTruth
-from ringwatch_simulators.crystals import ALPO4, COPPER, LAGP, LIOH, LITHIUM, Crystal, powder_lines, two_theta_deg
+from ringwatch_simulators.crystals import (
+    ALPO4,
+    CERIA,
+    COPPER,
+    LAGP,
+    LIOH,
+    LITHIUM,
+    Crystal,
+    powder_lines,
+    two_theta_deg,
+)
 
 FloatArray = NDArray[np.float64]
 
 SCHERRER_CONSTANT = 0.9
 SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
-MINOR_SIZE_NM = {"li": 400.0, "lioh": 40.0, "alpo4": 40.0, "copper": 250.0}
+MINOR_SIZE_NM = {"li": 400.0, "lioh": 40.0, "alpo4": 40.0, "copper": 250.0, "ceria": 2000.0}
 """Crystallite sizes of the phases that stay as they are."""
 HUMP_CENTRE_DEG, HUMP_FWHM_DEG = 2.30, 0.90
 POLYPROPYLENE = ((6.26, 1.00), (5.19, 0.62), (4.77, 0.55), (4.19, 0.45), (4.05, 0.60))
@@ -74,6 +84,7 @@ def radial_pattern(truth: CellTruth, beam: Beam, grid_deg: FloatArray, backgroun
     smooth = background(grid_deg, background_counts) + hump(grid_deg, truth.hump_counts)
     others = [*lagp_lines(truth, beam), *minor_lines(LIOH, truth.lioh_area, beam)]
     others += [*minor_lines(ALPO4, truth.alpo4_area, beam), *minor_lines(COPPER, truth.copper_area, beam)]
+    others += minor_lines(CERIA, truth.ceria_area, beam)
     add_lines(smooth, grid_deg, others + window_lines(truth.window_area, beam))
     lithium = np.zeros_like(grid_deg)
     add_lines(lithium, grid_deg, lithium_lines(truth, beam))
@@ -95,6 +106,8 @@ def hump(two_theta: FloatArray, counts: float) -> FloatArray:
 
 def lagp_lines(truth: CellTruth, beam: Beam) -> list[Line]:
     """Lines of LAGP with its size and strain; their strengths are those of the pristine structure."""
+    if truth.area_113 <= 0.0:
+        return []
     lines = powder_lines(LAGP, beam.wavelength_A, D_MIN_A)
     strength_113 = next(line.strength for line in lines if line.hkl == (1, 1, 3))
     crystal = LAGP.with_lattice(a_A=truth.a_A, c_A=truth.c_A)

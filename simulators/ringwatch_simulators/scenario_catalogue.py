@@ -88,14 +88,16 @@ _REAL_RESPONSE = DetectorResponse(
     bad_pixels=4000,
     bad_lines=6,
 )
-_REAL_CELL = CellParameters(copper_share=0.10, window_share=0.25)
+_REAL_CELL = CellParameters(copper_share=0.10, window_share=0.25, hump_counts=9.0)
+_REAL_DETECTOR = replace(_DEMO_DETECTOR, displacement_m=1e-4)
+_CALIBRANT = CellParameters(pellet=False, ceria_area=200.0, background_counts=60.0)
 _SPOTLESS = CellParameters(spot_fraction=0.0, second_harmonic=0.0)
 
 SCENARIOS = {
     "lagp-demo": Scenario("lagp-demo", _DEMO_DETECTOR),
-    "full": Scenario(
-        "full", replace(_DEMO_DETECTOR, displacement_m=1e-4), _REAL_RESPONSE, _REAL_CELL, frames=348, darks=8
-    ),
+    "full": Scenario("full", _REAL_DETECTOR, _REAL_RESPONSE, _REAL_CELL, frames=348),
+    "empty": Scenario("empty", _REAL_DETECTOR, _REAL_RESPONSE, replace(_REAL_CELL, pellet=False), frames=16),
+    "ceria": Scenario("ceria", _DEMO_DETECTOR, _REAL_RESPONSE, _CALIBRANT, frames=16),
     "quick": Scenario(
         "quick",
         replace(_DEMO_DETECTOR, shape=(1024, 1024), poni1_m=0.0123, poni2_m=0.0117),
@@ -114,7 +116,8 @@ SCENARIOS = {
         wall_s=6.0,
     ),
 }
-"""``full`` has every fault that a real detector and beamline add, ``lagp-demo`` few of them. ``quick`` and
+"""``full`` has every fault that a real detector and beamline add, ``lagp-demo`` few of them; ``empty`` is its cell
+without the pellet, ``ceria`` a calibrant where the geometry says that the sample is. ``quick`` and
 ``small`` see a quarter of the rings at the resolution of ``lagp-demo``, with fewer pixels and without texture, which
 would not average out over a part of a ring."""
 
