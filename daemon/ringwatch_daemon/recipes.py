@@ -4,17 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from ringwatch_daemon.core.errors import InputFileError, SettingsError
+from ringwatch_daemon.fit_options import background_from_settings, displacement_from_settings
 from ringwatch_daemon.settings import DarkSettings, PhaseSettings, Settings
 from ringwatch_daemon.sources.images import read_image, read_mask, read_mean_image
 from ringwatch_daemon.sources.metadata import MetadataNames, details_from_metadata, lower_keys
 from ringwatch_pipelines.analysis import Recipe
 from ringwatch_pipelines.cadence import Cadence
 from ringwatch_pipelines.cells import completed_cell
+from ringwatch_pipelines.change_points import OnsetRule, threshold_from_false_alarm_rate
 from ringwatch_pipelines.corrections import Corrections, Dark, Flat, Mask, VarianceKind, VarianceModel
 from ringwatch_pipelines.fit_recipe import FitRecipe, Hump
 from ringwatch_pipelines.frames import DetectorConditions
 from ringwatch_pipelines.geometry import Geometry
-from ringwatch_pipelines.integration import Binning, geometry_from_poni
+from ringwatch_pipelines.integration import Binning, bin_width_deg, geometry_from_poni
 from ringwatch_pipelines.lattices import Cell
 from ringwatch_pipelines.line_texture import TextureRecipe
 from ringwatch_pipelines.peak_widths import InstrumentProfile
@@ -47,11 +49,13 @@ def recipe_from_settings(settings: Settings) -> Recipe:
     geometry = _geometry(settings)
     detector = settings.detector
     monitored = bool(detector.monitor.attribute or detector.monitor.pv)
-    fit = _fit(settings, geometry)
+    corrections = _corrections(settings, geometry)
+    binning = Binning(**settings.binning.model_dump())
+    fit = _fit(settings, geometry, corrections, binning)
     return Recipe(
         geometry=geometry,
-        corrections=_corrections(settings, geometry),
-        binning=Binning(**settings.binning.model_dump()),
+        corrections=corrections,
+        binning=binning,
         darks=tuple(_dark(path, settings.dark, metadata_names(settings)) for path in settings.dark.files),
         dark_required=settings.dark.required and _expects_darks(settings),
         monitor_reference=detector.monitor.reference if monitored else None,
@@ -59,6 +63,7 @@ def recipe_from_settings(settings: Settings) -> Recipe:
         fit=fit,
         texture=() if fit is None else _textures(settings, fit),
         ring_check=None if fit is None else _ring_check(settings, fit),
+        onset=None if fit is None else _onset_rule(settings, fit),
     )
 
 
@@ -95,6 +100,19 @@ def _ring_check(settings: Settings, fit: FitRecipe) -> RingCheckRecipe | None:
     return None
 
 
+def _onset_rule(settings: Settings, fit: FitRecipe) -> OnsetRule | None:
+    watched = sum(phase.role is PhaseRole.REFERENCE for phase in fit.phases) + (fit.hump is not None)
+    onset = settings.onset
+    if not watched or onset.false_alarms_per_run is None:
+        return None
+    threshold = threshold_from_false_alarm_rate(
+        rate_per_run=onset.false_alarms_per_run / watched,
+        frames_per_run=onset.expected_frames,
+        burn_in=onset.burn_in_frames,
+    )
+    return OnsetRule(threshold, burn_in=onset.burn_in_frames)
+
+
 def _corrections(settings: Settings, geometry: Geometry) -> Corrections:
     detector, static = settings.detector, settings.geometry
     mask = flat = None
@@ -129,7 +147,7 @@ def _dark(path: Path, settings: DarkSettings, names: MetadataNames) -> Dark:
     return Dark(image=image, conditions=conditions, timestamp_ns=0, frames=frames, origin=str(path))
 
 
-def _fit(settings: Settings, geometry: Geometry) -> FitRecipe | None:
+def _fit(settings: Settings, geometry: Geometry, corrections: Corrections, binning: Binning) -> FitRecipe | None:
     if not settings.phases:
         return None
     fit, hump = settings.fit, settings.fit.hump
@@ -144,8 +162,12 @@ def _fit(settings: Settings, geometry: Geometry) -> FitRecipe | None:
         background_terms=fit.background_terms,
         merge_fwhm=fit.merge_fwhm,
         scherrer_constant=fit.scherrer_constant,
+        max_iterations=fit.max_iterations,
+        reference_background=background_from_settings(fit, (low_deg, high_deg)),
+        displacement=displacement_from_settings(fit, geometry),
         hump=None if hump is None else Hump(two_theta_deg=hump.two_theta_deg, fwhm_deg=hump.fwhm_deg),
         instrument=InstrumentProfile(**fit.instrument.model_dump()),
+        bin_width_deg=bin_width_deg(geometry=geometry, corrections=corrections, binning=binning),
     )
 
 

@@ -61,6 +61,9 @@ class SampleSettings(Section):
     name: str = "cell"
     description: str = ""
     area_cm2: Positive | None = Field(None, description="electrode area, for current density and areal charge")
+    symmetric: bool = Field(
+        False, description="both electrodes are alike: V / I is a resistance, and is watched for short circuits"
+    )
 
 
 class MonitorSettings(Section):
@@ -155,7 +158,10 @@ class SummingSettings(Section):
 
 
 class InstrumentSettings(Section):
-    """Width of the instrument: FWHM^2 = U tan^2 + V tan + W (Gaussian), FWHM = X / cos + Y tan (Lorentzian), degree."""
+    """Width of the instrument: FWHM^2 = U tan^2 + V tan + W (Gaussian), FWHM = X / cos + Y tan (Lorentzian), degree.
+
+    ``ringwatch calibrate`` measures it. The width of a bin is no part of it: the fit adds that by itself.
+    """
 
     u_deg2: float = 0.0
     v_deg2: float = 0.0
@@ -181,10 +187,36 @@ class FitSettings(Section):
     merge_fwhm: NotNegative = Field(
         0.03, description="lines of a free phase nearer than this part of their width share one intensity"
     )
+    background_file: Path | None = Field(
+        None, description="pattern of an empty cell: columns of 2theta and intensity, or a run's file; its scale is free"
+    )
+    standard: Label | None = Field(
+        None,
+        description="phase of known lattice (its lattice_prior_relative) that tells where the sample stands along the"
+        " beam; without one, lattices are as the nominal geometry sees them",
+    )
+    displacement_sigma_mm: Positive = Field(1.0, description="for standard: how well the place is known beforehand")
     scherrer_constant: Positive = 0.9
+    max_iterations: int = Field(30, ge=2, le=500, description="after these a fit counts as not converged")
     hump: HumpSettings | None = None
     texture_half_window_deg: Positive = Field(0.06, description="how far the sectors of a textured line reach")
     instrument: InstrumentSettings = InstrumentSettings()
+
+
+class OnsetSettings(Section):
+    """When a reference phase or the hump has appeared."""
+
+    false_alarms_per_run: OrOff[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        0.01, description="how often a run without any onset may raise an alarm; false looks for none"
+    )
+    expected_frames: int = Field(2000, gt=10, description="fits of a run, for the rate of false alarms")
+    burn_in_frames: int = Field(40, ge=10, description="first fits of the run, which tell what is usual")
+
+    @model_validator(mode="after")
+    def _is_longer_than_its_burn_in(self) -> "OnsetSettings":
+        if self.expected_frames <= self.burn_in_frames:
+            raise ValueError("onset.expected_frames must be more than onset.burn_in_frames")
+        return self
 
 
 class LatticeSettings(Section):
@@ -332,6 +364,7 @@ class Settings(Section):
     binning: BinningSettings = BinningSettings()
     summing: SummingSettings = SummingSettings()
     fit: FitSettings = FitSettings()
+    onset: OnsetSettings = OnsetSettings()
     phases: tuple[PhaseSettings, ...] = ()
     cycler: CyclerSettings = CyclerSettings()
     stream: StreamSettings = StreamSettings()
@@ -345,4 +378,14 @@ class Settings(Section):
             raise ValueError("detector.protocol is files, but files.paths names none")
         if self.geometry.ring_test is not None and self.geometry.ring_test not in names:
             raise ValueError(f"geometry.ring_test names {self.geometry.ring_test}, which is not among the phases")
+        return self
+
+    @model_validator(mode="after")
+    def _standard_is_known(self) -> "Settings":
+        name = self.fit.standard
+        priors = {phase.name: phase.lattice_prior_relative for phase in self.phases}
+        if name is not None and name not in priors:
+            raise ValueError(f"fit.standard names {name}, which is not among the phases")
+        if name is not None and priors[name] is None:
+            raise ValueError(f"fit.standard names {name}, which needs lattice_prior_relative: how well it is known")
         return self

@@ -55,7 +55,9 @@ class FitRecipe:
     two_theta_range_deg
         Bins whose centre lies within count. Phases should know their lines a few widths beyond its upper end too.
     instrument
-        Width of an ideal sample.
+        Width of an ideal sample; the bins add theirs to it.
+    bin_width_deg
+        Width of the bins that a pattern averages over; 0 for a scan, whose points average over nothing.
     excluded_deg
         Regions of two_theta whose bins do not count.
     background_terms
@@ -79,6 +81,7 @@ class FitRecipe:
     wavelength_m: float
     two_theta_range_deg: tuple[float, float]
     instrument: InstrumentProfile
+    bin_width_deg: float = 0.0
     excluded_deg: tuple[tuple[float, float], ...] = ()
     background_terms: int = 24
     hump: Hump | None = None
@@ -97,5 +100,7 @@ class FitRecipe:
         for low, high in (self.two_theta_range_deg, *self.excluded_deg):
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
                 raise PhaseError(f"a range of two_theta needs a lower and a higher end, got {low} to {high} degree")
+        if not 0.0 <= self.bin_width_deg < np.inf:
+            raise PhaseError(f"the width of a bin must be 0 degree or more, got {self.bin_width_deg}")
         if self.background_terms < 1 or self.max_iterations < 2 or not self.scherrer_constant > 0.0:
             raise PhaseError("a fit needs at least 1 background term, 2 iterations and a Scherrer constant above 0")

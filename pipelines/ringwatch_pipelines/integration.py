@@ -37,6 +37,7 @@ __all__ = [
     "SectorOperator",
     "SectorPattern",
     "VarianceModel",
+    "bin_width_deg",
     "build_operator",
     "build_sector_operator",
     "calibrant_spacings_A",
@@ -258,6 +259,23 @@ def _radial_range(pixels: _Pixels, binning: Binning) -> tuple[float, float] | No
         float(inside.min()) if low is None else low,
         float(inside.max()) if high is None else high,
     )
+
+
+def bin_width_deg(*, geometry: Geometry, corrections: Corrections, binning: Binning) -> float:
+    """Width of the bins that `build_operator` makes, in degree.
+
+    Raises
+    ------
+    CorrectionError
+        Mask or flat do not have the geometry's shape, or leave no pixel.
+    """
+    low, high = binning.two_theta_min_deg, binning.two_theta_max_deg
+    if low is None or high is None:
+        pixels = _pixels(geometry, corrections)
+        inside = _two_theta_deg(pixels)[~pixels.masked]
+        low = float(inside.min()) if low is None else low
+        high = float(inside.max()) if high is None else high
+    return (high - low) / binning.bins
 
 
 def _two_theta_deg(pixels: _Pixels) -> FloatArray:

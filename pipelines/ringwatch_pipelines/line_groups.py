@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ringwatch_pipelines.fit_recipe import FitRecipe
 from ringwatch_pipelines.patterns import FloatArray
-from ringwatch_pipelines.peak_widths import fwhm_from_size, fwhm_from_strain, fwhm_from_voigt
+from ringwatch_pipelines.peak_widths import fwhm_from_size, fwhm_from_strain, fwhm_from_voigt, profile_from_bin_width
 from ringwatch_pipelines.phases import Phase, PhaseRole
 from ringwatch_pipelines.quantities import sigma_from_fwhm
 
@@ -108,9 +108,10 @@ def _widths(two_theta_deg: FloatArray, recipe: FitRecipe) -> LineWidths:
         wavelength_m=recipe.wavelength_m,
         scherrer_constant=recipe.scherrer_constant,
     )
+    instrument = profile_from_bin_width(instrument=recipe.instrument, bin_width_deg=recipe.bin_width_deg)
     return LineWidths(
-        sigma_deg=recipe.instrument.sigma_deg(angles),
-        hwhm_deg=recipe.instrument.hwhm_deg(angles),
+        sigma_deg=instrument.sigma_deg(angles),
+        hwhm_deg=instrument.hwhm_deg(angles),
         sigma_by_strain_deg=sigma_from_fwhm(fwhm=fwhm_from_strain(strain=1.0, two_theta_deg=angles)),
         hwhm_by_inverse_size_deg_nm=0.5 * by_size,
     )

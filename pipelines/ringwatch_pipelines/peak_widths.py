@@ -15,7 +15,7 @@ NM_PER_ANGSTROM = METRES_PER_ANGSTROM * _NM_PER_M
 
 @dataclass(frozen=True, slots=True)
 class InstrumentProfile:
-    """Width of the lines of an ideal sample in the same bins, so that the bin width is part of it.
+    """Width of the lines of an ideal sample, whatever the bins: their width is no part of it.
 
     Gaussian ``FWHM^2 = U tan^2 theta + V tan theta + W`` (Caglioti, Paoletti & Ricci 1958, Nucl. Instrum. 3, 223)
     and Lorentzian ``FWHM = X / cos theta + Y tan theta``, as GSAS has it.
@@ -67,8 +67,7 @@ def constant_instrument_profile(*, fwhm_deg: float) -> InstrumentProfile:
 def profile_from_bin_width(*, instrument: InstrumentProfile, bin_width_deg: float) -> InstrumentProfile:
     """The instrument as it appears in bins that average over their width.
 
-    The variance grows by ``width^2 / 12`` (Sheppard's correction). For a width that was calibrated on patterns with
-    the same bins this is already part of it.
+    The variance grows by ``width^2 / 12`` (Sheppard's correction).
     """
     return replace(instrument, w_deg2=instrument.w_deg2 + FWHM_PER_SIGMA**2 * bin_width_deg**2 / 12.0)
 
