@@ -39,6 +39,7 @@ from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerStage
 from ringwatch_daemon.workers.run import Run
 from ringwatch_daemon.workers.sink_stage import SinkStage
 from ringwatch_pipelines.analysis import Analyser
+from ringwatch_pipelines.cell_watch import CellWatch
 from ringwatch_pipelines.coupling import Coupler
 from ringwatch_pipelines.timeline import Timeline
 
@@ -166,13 +167,14 @@ def build_run(plan: RunPlan) -> Run:
     intake = Intake(capacity=settings.detector.queue_frames, overflow=plan.overflow, clock=clock)
     records: Channel[Record] = Channel("records", RECORDS_CAPACITY)
     found: Channel[CyclerItem] | None = None
-    cycler = coupler = None
+    cycler = coupler = cell_watch = None
     cycler_config = _cycler_config(settings.cycler)
     if cycler_config is not None:
         found = Channel("cycler", CYCLER_CAPACITY)
         cycler = CyclerStage(reader=open_reader(cycler_config, clock=clock), found=found)
         timeline = Timeline(max_gap_s=settings.cycler.max_gap_s)
         coupler = Coupler(timeline, area_cm2=settings.sample.area_cm2 or NAN)
+        cell_watch = CellWatch(timeline) if settings.sample.symmetric else None
     parts = AnalysisParts(
         intake=intake,
         analyser=analyser,
@@ -182,6 +184,7 @@ def build_run(plan: RunPlan) -> Run:
         begin_run=begin_run,
         clock=clock,
         tell=plan.tell,
+        cell_watch=cell_watch,
     )
     return Run(
         source=plan.source,

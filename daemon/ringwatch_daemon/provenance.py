@@ -108,4 +108,10 @@ def _fit(_: Settings, recipe: Recipe) -> Iterator[Provenance]:
     yield Provenance(f"{given}fit_two_theta_max", fit.two_theta_range_deg[1], "degree")
     yield Provenance(f"{given}background_terms", fit.background_terms)
     yield Provenance(f"{given}scherrer_constant", fit.scherrer_constant)
+    if fit.hump is not None:
+        yield Provenance(f"{given}hump_two_theta", fit.hump.two_theta_deg, "degree")
+        yield Provenance(f"{given}hump_fwhm", fit.hump.fwhm_deg, "degree")
+    if recipe.onset is not None:
+        yield Provenance(f"{given}onset_threshold", recipe.onset.threshold)
+        yield Provenance(f"{given}onset_burn_in", recipe.onset.burn_in)
     yield Provenance(f"{given}phases", ", ".join(phase.name for phase in fit.phases))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ringwatch_pipelines.cadence import Cadence, FrameSum
+from ringwatch_pipelines.change_points import OnsetRule
 from ringwatch_pipelines.corrections import Corrections, Dark
 from ringwatch_pipelines.darks import DarkStore, DarkSumsOf
 from ringwatch_pipelines.errors import CorrectionError, FrameTypeError, PhaseError
@@ -17,6 +18,7 @@ from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.geometry import Geometry
 from ringwatch_pipelines.integration import Binning, build_operator
 from ringwatch_pipelines.line_texture import LineTexture, TextureRecipe, line_of_layout
+from ringwatch_pipelines.onsets import OnsetWatch
 from ringwatch_pipelines.operators import Integrated
 from ringwatch_pipelines.pattern_fit import FitRecipe
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
@@ -43,6 +45,8 @@ class Recipe:
         Lines whose azimuthal distribution is followed; each belongs to a phase of the fit.
     ring_check
         Rings that must lie where the calibration says; None to take the calibration as it is.
+    onset
+        How the first appearance of a minor phase is looked for; None to look for none.
     """
 
     geometry: Geometry
@@ -55,6 +59,7 @@ class Recipe:
     fit: FitRecipe | None = None
     texture: tuple[TextureRecipe, ...] = ()
     ring_check: RingCheckRecipe | None = None
+    onset: OnsetRule | None = None
 
     def __post_init__(self) -> None:
         for dark in self.darks:
@@ -92,6 +97,7 @@ class Analyser:
             for line in recipe.texture
         )
         self._blank = _blank(recipe)
+        self._onsets = OnsetWatch(recipe.onset)
         self._rings_checked = recipe.ring_check is None
         self._told_offset = False
         self._told_dark = -1
@@ -163,13 +169,14 @@ class Analyser:
         except FrameTypeError as error:
             return FrameResult(refusal=Refusal.WRONG_TYPE, text=str(error))
         notices = self._notices(frame, dark, dark_index)
+        tracked = self._track(frame, integrated, dark, timestamp_ns)
         return FrameResult(
             sums=integrated.sums,
             pattern=pattern_from_sums(sums=integrated.sums, axis=self.axis),
-            tracked=self._track(frame, integrated, dark, timestamp_ns),
+            tracked=tracked,
             dark_index=dark_index,
             saturated_pixels=integrated.saturated_pixels,
-            notices=notices,
+            notices=notices + self._onsets.take(tracked, timestamp_ns=timestamp_ns),
         )
 
     def _track(self, frame: Frame, integrated: Integrated, dark: Dark | None, timestamp_ns: int) -> Tracked:

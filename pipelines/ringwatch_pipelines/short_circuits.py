@@ -44,8 +44,8 @@ class HalfCycleResistance:
     ----------
     half_cycle
         Index as in `timeline.Timeline`.
-    end_ns
-        UTC of its last sample with current.
+    start_ns, end_ns
+        UTC of its first and last sample with current.
     resistance_ohm
         Median of |V| / |I| over its last 40 %; NaN with too few samples.
     noise
@@ -53,6 +53,7 @@ class HalfCycleResistance:
     """
 
     half_cycle: int
+    start_ns: int
     end_ns: int
     resistance_ohm: float
     noise: float
@@ -83,7 +84,7 @@ def resistances_from_samples(
         begin_ns, end_ns = int(stamps[0]), int(stamps[-1])
         late = mine[stamps >= end_ns - round(LATE_SHARE * (end_ns - begin_ns))]
         resistance, noise = _late_part(voltage_V[late], current_A[late])
-        found.append(HalfCycleResistance(int(index), end_ns, resistance, noise))
+        found.append(HalfCycleResistance(int(index), begin_ns, end_ns, resistance, noise))
     return tuple(found)
 
 

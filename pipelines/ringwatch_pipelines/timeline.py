@@ -41,6 +41,16 @@ _COLUMNS = np.dtype(
 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FlowSamples:
+    """A stretch of the timeline: voltage, current and half-cycle, (samples,) each."""
+
+    timestamp_ns: IntArray
+    voltage_V: FloatArray
+    current_A: FloatArray
+    half_cycle: IntArray
+
+
 class Timeline:
     """The samples of one cycler in the order of time; grows as they arrive.
 
@@ -82,6 +92,21 @@ class Timeline:
     def charge_C(self) -> FloatArray:
         """(samples,) charge passed since the first sample; what passed in a gap is missing."""
         return self._rows["charge_C"][: self._size].astype(np.float64)
+
+    @property
+    def half_cycles(self) -> int:
+        """How many half-cycles have begun."""
+        return len(self._half_starts)
+
+    def samples_after(self, timestamp_ns: int) -> FlowSamples:
+        """The samples later than `timestamp_ns`."""
+        rows = self._rows[int(np.searchsorted(self.timestamp_ns, timestamp_ns, side="right")) : self._size]
+        return FlowSamples(
+            timestamp_ns=rows["timestamp_ns"].copy(),
+            voltage_V=rows["voltage_V"].copy(),
+            current_A=rows["current_A"].copy(),
+            half_cycle=rows["half_cycle"].astype(np.int64),
+        )
 
     def append(self, samples: CyclerSamples) -> CyclerSamples:
         """Take in samples, and give them back with the charge filled in where the cycler did not tell it."""

@@ -29,11 +29,12 @@ from ringwatch_daemon.core.records import (
 )
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerProblem
 from ringwatch_daemon.workers.early_records import EarlyRecords
+from ringwatch_pipelines.cell_watch import CellWatch
 from ringwatch_pipelines.coupling import Coupler
 from ringwatch_pipelines.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.errors import RingwatchError
 from ringwatch_pipelines.frames import Frame, FrameKind
-from ringwatch_pipelines.results import FrameResult
+from ringwatch_pipelines.results import FrameResult, Notice
 
 LOG = logging.getLogger(__name__)
 STATUS_EVERY_S = 1.0
@@ -65,6 +66,8 @@ class AnalysisParts:
     clock: Clock
     tell: Callable[[bool, str], None]
     """Hears whether the source is connected, and one line about it, whenever that changes."""
+    cell_watch: CellWatch | None = None
+    """Looks for short circuits in the coupler's timeline."""
 
 
 class AnalysisStage:
@@ -130,10 +133,14 @@ class AnalysisStage:
         outcome = self._analyse(frame, admission)
         self._settle(frame, admission, outcome)
         for notice in outcome.result.notices if outcome.result else ():
-            self._event(admission.timestamp_ns, _row(admission), notice.kind, notice.text, notice.sigma_h)
-            if notice.standing and notice.text not in self._flags:
-                self._flags.append(notice.text)
+            self._take_notice(notice, admission.timestamp_ns, _row(admission))
         self._latency_s = (self._parts.clock.utc_ns() - frame.received_ns) / NS_PER_S
+
+    def _take_notice(self, notice: Notice, now_ns: int, row: int) -> None:
+        at_ns = now_ns if notice.timestamp_ns is None else notice.timestamp_ns
+        self._event(at_ns, row, notice.kind, notice.text, notice.sigma_h)
+        if notice.standing and notice.text not in self._flags:
+            self._flags.append(notice.text)
 
     def _analyse(self, frame: Frame, admission: Admission) -> _Outcome:
         try:
@@ -228,6 +235,9 @@ class AnalysisStage:
         if coupled.earlier:
             rows = np.array([earlier.row for earlier in coupled.earlier], dtype=np.int64)
             self._put(CellStateUpdate(rows, tuple(earlier.state for earlier in coupled.earlier)))
+        if self._parts.cell_watch is not None:
+            for notice in self._parts.cell_watch.look():
+                self._take_notice(notice, self._parts.clock.utc_ns(), -1)
 
     def _begin(self, started_ns: int) -> None:
         start = self._parts.begin_run(started_ns)
