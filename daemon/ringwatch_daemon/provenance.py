@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ringwatch_daemon.core.records import Provenance
 from ringwatch_daemon.settings import Settings
 from ringwatch_pipelines.analysis import Recipe
+from ringwatch_pipelines.corrections import checksum_of
 from ringwatch_pipelines.quantities import energy_from_wavelength
 
 DECIDING_PACKAGES = ("ringwatch", "pyFAI", "numpy", "scipy", "numba", "gemmi", "fabio", "h5py", "p4p", "pyepics")
@@ -99,7 +100,7 @@ def _corrections(_: Settings, recipe: Recipe) -> Iterator[Provenance]:
     yield Provenance(f"{given}pixel_splitting", recipe.binning.splitting)
 
 
-def _fit(_: Settings, recipe: Recipe) -> Iterator[Provenance]:
+def _fit(settings: Settings, recipe: Recipe) -> Iterator[Provenance]:
     fit = recipe.fit
     if fit is None:
         return
@@ -108,6 +109,9 @@ def _fit(_: Settings, recipe: Recipe) -> Iterator[Provenance]:
     yield Provenance(f"{given}fit_two_theta_max", fit.two_theta_range_deg[1], "degree")
     yield Provenance(f"{given}background_terms", fit.background_terms)
     yield Provenance(f"{given}scherrer_constant", fit.scherrer_constant)
+    yield Provenance(f"{given}lattice_standard", settings.fit.standard or "none")
+    if fit.reference_background is not None:
+        yield Provenance(f"{given}background_sha256", checksum_of(fit.reference_background.intensity))
     if fit.hump is not None:
         yield Provenance(f"{given}hump_two_theta", fit.hump.two_theta_deg, "degree")
         yield Provenance(f"{given}hump_fwhm", fit.hump.fwhm_deg, "degree")

@@ -188,7 +188,7 @@ class FitSettings(Section):
         0.03, description="lines of a free phase nearer than this part of their width share one intensity"
     )
     background_file: Path | None = Field(
-        None, description="pattern of an empty cell: columns of 2theta and intensity, or a run's file; its scale is free"
+        None, description="pattern of an empty cell, scale free: columns of 2theta and intensity, or a run's file"
     )
     standard: Label | None = Field(
         None,
