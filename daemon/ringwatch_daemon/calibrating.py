@@ -112,6 +112,11 @@ def calibrate(config: Path, order: CalibrationOrder, directory: Path, *, console
     for line in _summary(outcome):
         _say(console, line)
     written = _write(outcome, directory)
+    figure = _drawn(outcome, directory / FIGURE)
+    if figure is None:
+        _say(console, "no figure: it needs matplotlib, pip install 'ringwatch[figures]'")
+    else:
+        written.append(figure)
     _say(console, ", ".join(map(str, written)))
 
 
@@ -283,3 +288,15 @@ def _write(outcome: CalibrationOutcome, directory: Path) -> list[Path]:
     except OSError as error:
         raise InputFileError(f"{directory} cannot take the calibration: {error}") from error
     return [directory / name for name in texts]
+
+
+def _drawn(outcome: CalibrationOutcome, path: Path) -> Path | None:
+    """The figure; None without matplotlib, which is an extra."""
+    try:
+        from ringwatch_daemon.calibration.figure import write_figure  # noqa: PLC0415 - an extra that may be missing
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "matplotlib":
+            raise
+        return None
+    write_figure(outcome, path)
+    return path

@@ -215,26 +215,32 @@ class _Problem:
 
 
 def _supported_terms(problem: _Problem, plain: LinesFit) -> tuple[tuple[str, ...], LinesFit]:
-    """W alone, and then the term that gains most, as long as it gains enough."""
+    """W alone, then the term that gains most as long as one gains enough, then without those that lost their worth."""
     terms: tuple[str, ...] = ("w_deg2",)
     best = plain
-    while len(terms) < len(TERMS):
-        values = _values(problem, terms, best)
-        trials = []
-        for term in TERMS:
-            if term not in terms:
-                wider = tuple(name for name in TERMS if name in (*terms, term))
-                # A Lorentzian part that starts at 0 has no slope that would let it grow.
-                hint = {term: 0.1 * np.sqrt(values["w_deg2"])} if term == "x_deg" else {}
-                trials.append((wider, problem.fit(wider, values | hint)))
-        usable = [(names, fit) for names, fit in trials if fit.converged and _is_profile(problem, names, fit)]
-        if not usable:
+    while True:
+        more = [tuple(name for name in TERMS if name in (*terms, term)) for term in TERMS if term not in terms]
+        better = _best(problem, more, _values(problem, terms, best))
+        if better is None or best.chi_square - better[1].chi_square < _WORTH_OF_A_TERM * better[1].spread:
             break
-        names, fit = min(usable, key=lambda trial: trial[1].chi_square)
-        if best.chi_square - fit.chi_square < _WORTH_OF_A_TERM * fit.spread:
-            break
-        terms, best = names, fit
-    return terms, best
+        terms, best = better
+    while True:
+        fewer = [tuple(name for name in terms if name != term) for term in terms if term != "w_deg2"]
+        simpler = _best(problem, fewer, _values(problem, terms, best))
+        if simpler is None or simpler[1].chi_square - best.chi_square > _WORTH_OF_A_TERM * best.spread:
+            return terms, best
+        terms, best = simpler
+
+
+def _best(
+    problem: _Problem, choices: list[tuple[str, ...]], start: dict[str, float]
+) -> tuple[tuple[str, ...], LinesFit] | None:
+    """The choice of terms that fits best among those that make a possible profile."""
+    # A Lorentzian part that starts at 0 has no slope that would let it grow.
+    hint = {"x_deg": 0.1 * float(np.sqrt(start["w_deg2"]))}
+    trials = [(terms, problem.fit(terms, hint | start)) for terms in choices]
+    usable = [trial for trial in trials if trial[1].converged and _is_profile(problem, *trial)]
+    return min(usable, key=lambda trial: trial[1].chi_square, default=None)
 
 
 def _values(problem: _Problem, terms: tuple[str, ...], fit: LinesFit) -> dict[str, float]:
