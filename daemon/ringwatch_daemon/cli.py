@@ -48,17 +48,26 @@ class Protocol(StrEnum):
     CA = "ca"
 
 
+class FigureFormat(StrEnum):
+    """What a report's figures are written as."""
+
+    SVG = "svg"
+    PNG = "png"
+    PDF = "pdf"
+
+
 @cli.command()
 def serve(
     config: ConfigFile,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="RUN.h5", help="file to write")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="begin a new run, also after one that was cut off")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Run the daemon: take frames until asked to stop."""
     from ringwatch_daemon.app import serve as run  # noqa: PLC0415 - a command pays for its own imports only
 
     _log_to_stderr(verbose=verbose)
-    run(config, output=output, stop=stop_on_signals())
+    run(config, output=output, fresh=fresh, stop=stop_on_signals())
 
 
 @cli.command()
@@ -135,11 +144,13 @@ def report(
         list[float] | None,
         typer.Option(metavar="HOURS", help="list lattice and size also then, in hours since the first pattern"),
     ] = None,
+    form: Annotated[list[FigureFormat] | None, typer.Option("--format", help="of the figures; all by default")] = None,
 ) -> None:
     """Make the figures (SVG, PNG, PDF), their numbers (CSV) and one page (HTML) of a run."""
     from ringwatch_daemon.report import report as make  # noqa: PLC0415
 
-    make(run, output, at_h=at or [], console=Console(stderr=True))
+    formats = [each.value for each in form or FigureFormat]
+    make(run, output, at_h=at or [], formats=formats, console=Console(stderr=True))
 
 
 @cli.command()

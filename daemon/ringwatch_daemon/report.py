@@ -10,9 +10,12 @@ from ringwatch_daemon.core.errors import InputFileError, ReportError
 from ringwatch_daemon.reporting.run_file import RunFile
 
 PAGE = "report.html"
+FORMATS = ("svg", "png", "pdf")
 
 
-def report(path: Path, directory: Path, *, at_h: Sequence[float], console: Console) -> None:
+def report(
+    path: Path, directory: Path, *, at_h: Sequence[float], formats: Sequence[str] = FORMATS, console: Console
+) -> None:
     """Write the report of a run into a folder.
 
     Parameters
@@ -23,6 +26,8 @@ def report(path: Path, directory: Path, *, at_h: Sequence[float], console: Conso
         Made where it is missing; files of an earlier report are replaced.
     at_h
         Hours since the first pattern at which parameters are listed, besides the start and the end.
+    formats
+        Of each figure; the page needs ``svg``, which is always written.
 
     Raises
     ------
@@ -41,7 +46,7 @@ def report(path: Path, directory: Path, *, at_h: Sequence[float], console: Conso
     with RunFile(path) as file, bar:
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            written = write_report(file, directory, at_h=at_h, page_name=PAGE, bar=bar)
+            written = write_report(file, directory, at_h=at_h, formats=("svg", *formats), page_name=PAGE, bar=bar)
         except OSError as error:
             raise InputFileError(f"{directory} cannot take the report: {error}") from error
     for note in written.notes:

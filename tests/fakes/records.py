@@ -74,7 +74,7 @@ def tracked(value: float = 1.0, *, state: FitState = FitState.CONVERGED, peaks: 
         chi_square=value,
         phases=(
             FreePhaseTrack("lagp", present, (("a", estimate), ("c", estimate)), estimate, estimate, table),
-            LinePhaseTrack("li", present, (("a", estimate),), lines, estimate, present),
+            LinePhaseTrack("li", present, (("a", estimate),), lines, estimate, present, ("110", "200")),
             ReferencePhaseTrack("lioh", PeakState.ABSENT, estimate, value, value),
         ),
         hump=estimate,

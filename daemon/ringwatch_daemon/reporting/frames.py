@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
 
 from ringwatch_daemon.reporting.marks import grouping_from_rows
 from ringwatch_daemon.reporting.numbers import NumberTable
@@ -28,15 +29,15 @@ def frame_figures(run: RunSeries) -> Iterator[ReportFigure]:
     totals = frame_totals(run)
     if not totals:
         return
-    panels = [_draw_chi_square, _draw_monitor, _draw_distances]
-    figure = new_figure(height_mm=28 + 5.5 * len(totals) + 96)
-    bars, rest = figure.subfigures(2, 1, height_ratios=[22 + 5.5 * len(totals), 100], squeeze=False)[:, 0]
-    _draw_totals(bars.subplots(), totals)
-    axes = rest.subplots(len(panels), 1, sharex=True)
-    for draw, one in zip(panels, axes, strict=True):
-        draw(one, run)
-    rest.align_ylabels()
-    finish_time_axis(axes[-1], (float(np.nanmin(run.time_h)), float(np.nanmax(run.time_h))))
+    bars_mm = 22 + 5.5 * len(totals)
+    if np.isfinite(run.time_h).any():
+        figure = new_figure(height_mm=bars_mm + 100)
+        bars, rest = figure.subfigures(2, 1, height_ratios=[bars_mm, 100], squeeze=False)[:, 0]
+        _draw_totals(bars.subplots(), totals)
+        _draw_against_time(rest, run)
+    else:
+        figure = new_figure(height_mm=bars_mm)
+        _draw_totals(figure.subplots(), totals)
     numbers = (
         NumberTable(
             "frames",
@@ -52,6 +53,14 @@ def frame_figures(run: RunSeries) -> Iterator[ReportFigure]:
         "monitor of the beam, and the time from one frame to the next; averages over neighbouring frames in a long run."
     )
     yield ReportFigure("frames", "Frames", caption, figure, numbers)
+
+
+def _draw_against_time(figure: SubFigure, run: RunSeries) -> None:
+    panels = (_draw_chi_square, _draw_monitor, _draw_distances)
+    axes = figure.subplots(len(panels), 1, sharex=True)
+    for draw, one in zip(panels, axes, strict=True):
+        draw(one, run)
+    finish_time_axis(axes[-1], (float(np.nanmin(run.time_h)), float(np.nanmax(run.time_h))))
 
 
 def _draw_totals(axes: Axes, totals: tuple[tuple[str, str, int], ...]) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from ringwatch_daemon.reporting.events import event_figures
 from ringwatch_daemon.reporting.frames import frame_figures
 from ringwatch_daemon.reporting.free_phases import free_phase_figures
@@ -40,6 +42,8 @@ def missing_from_run(run: RunSeries, patterns: PatternMap | None) -> tuple[str, 
         notes.append("No frame became a pattern, so there is no picture of the patterns.")
     elif patterns.grouping.rows.size == 1:
         notes.append("There is one pattern only, so nothing can be compared.")
+    if run.file.frames and not np.isfinite(run.time_h).any():
+        notes.append("No frame has a time, so nothing is shown against time.")
     if not run.phases:
         notes.append("The run was made without phases, so nothing was fitted.")
     elif run.file.frames and not run.fitted_rows.size:

@@ -112,7 +112,8 @@ def _contents(figures: Sequence[ReportFigure], table: ParameterTable | None) -> 
 def _section(figure: ReportFigure, directory: Path) -> str:
     data = base64.b64encode((directory / f"{figure.name}.svg").read_bytes()).decode()
     tables = ", ".join(f'<a href="{escape(table.name)}.csv">{escape(table.name)}.csv</a>' for table in figure.numbers)
-    files = ", ".join(f'<a href="{escape(figure.name)}.{form}">{form}</a>' for form in ("svg", "png", "pdf"))
+    forms = [form for form in ("svg", "png", "pdf") if (directory / f"{figure.name}.{form}").exists()]
+    files = ", ".join(f'<a href="{escape(figure.name)}.{form}">{form}</a>' for form in forms)
     return (
         f'<h2 id="{escape(figure.name)}">{escape(figure.title)}</h2><figure>'
         f'<img alt="{escape(figure.title)}" src="data:image/svg+xml;base64,{data}">'

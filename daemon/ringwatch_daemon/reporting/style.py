@@ -21,7 +21,6 @@ from ringwatch_pipelines.patterns import FloatArray
 WIDTH_MM = 180.0
 """Two columns of most journals."""
 
-FORMATS = ("svg", "png", "pdf")
 PIXELS_AN_INCH = 200
 GREY = "0.45"
 MAP = "cividis"
@@ -89,9 +88,9 @@ class ReportFigure:
     figure: Figure
     numbers: tuple[NumberTable, ...] = ()
 
-    def write(self, directory: Path, formats: Sequence[str] = FORMATS) -> tuple[Path, ...]:
+    def write(self, directory: Path, formats: Sequence[str]) -> tuple[Path, ...]:
         """Write the figure in every format and its numbers as CSV."""
-        paths = [directory / f"{self.name}.{name}" for name in formats]
+        paths = [directory / f"{self.name}.{name}" for name in dict.fromkeys(formats)]
         # The layout is found once, not once a format.
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
@@ -177,9 +176,9 @@ def draw_cell(axes: Axes, cell: CellSeries) -> None:
 
 def finish_time_axis(axes: Axes, span_h: tuple[float, float]) -> None:
     """Label the lowest panel; the cycler's series may be longer than the run."""
-    for figure in (axes.get_figure(root=False), axes.get_figure(root=True)):
-        if isinstance(figure, Figure):
-            figure.align_ylabels()
+    figure = axes.get_figure(root=False)
+    if figure is not None:
+        figure.align_ylabels()
     width = span_h[1] - span_h[0]
     margin = 0.02 * width if width else 0.5
     axes.set_xlim(span_h[0] - margin, span_h[1] + margin)

@@ -25,8 +25,15 @@ class Written:
     notes: tuple[str, ...]
 
 
-def write_report(file: RunFile, directory: Path, *, at_h: Sequence[float], page_name: str, bar: Progress) -> Written:
+def write_report(
+    file: RunFile, directory: Path, *, at_h: Sequence[float], formats: Sequence[str], page_name: str, bar: Progress
+) -> Written:
     """Write figures, numbers and the page into `directory`.
+
+    Parameters
+    ----------
+    formats
+        Of each figure, ``svg`` among them.
 
     Raises
     ------
@@ -43,7 +50,7 @@ def write_report(file: RunFile, directory: Path, *, at_h: Sequence[float], page_
     with style():
         for make in makers:
             for figure in make(run):
-                paths.extend(figure.write(directory))
+                paths.extend(figure.write(directory, formats))
                 figures.append(figure)
             bar.advance(drawing)
         table = parameter_table(run, at_h=at_h)
