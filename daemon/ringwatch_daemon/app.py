@@ -24,15 +24,18 @@ from ringwatch_daemon.cyclers.layout import TableLayout, TimeColumn, ValueColumn
 from ringwatch_daemon.cyclers.live_epics import EpicsCyclerConfig
 from ringwatch_daemon.cyclers.open_reader import CyclerConfig, open_reader
 from ringwatch_daemon.provenance import provenance_of
-from ringwatch_daemon.recipes import metadata_names, recipe_from_settings
-from ringwatch_daemon.settings import CyclerSettings, Settings, StreamSettings, ValueColumnSettings
+from ringwatch_daemon.recipes import metadata_names, recipe_from_settings, scan_recipe_from_settings
+from ringwatch_daemon.settings import CyclerSettings, ScanSettings, Settings, StreamSettings, ValueColumnSettings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_daemon.sinks.nexus import NexusFile
 from ringwatch_daemon.sinks.zmq_publisher import CurveKeys, ZmqPublisher
 from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, perkin_elmer_pvs
 from ringwatch_daemon.sources.channel_access import ChannelAccessSource, ChannelAccessSourceConfig
 from ringwatch_daemon.sources.files import FileSource, FileSourceConfig
+from ringwatch_daemon.sources.first_scan import BegunByFirstScan
 from ringwatch_daemon.sources.pva import PvaSource, PvaSourceConfig
+from ringwatch_daemon.sources.scan_log import ScanLogConfig
+from ringwatch_daemon.sources.scans import ScanSource, ScanSourceConfig
 from ringwatch_daemon.sources.times import StampMarks
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerStage
@@ -41,6 +44,7 @@ from ringwatch_daemon.workers.sink_stage import SinkStage
 from ringwatch_pipelines.analysis import Analyser
 from ringwatch_pipelines.cell_watch import CellWatch
 from ringwatch_pipelines.coupling import Coupler
+from ringwatch_pipelines.scan_analysis import ScanAnalyser, ScanRecipe
 from ringwatch_pipelines.timeline import Timeline
 
 LOG = logging.getLogger(__name__)
@@ -147,8 +151,8 @@ def build_run(plan: RunPlan) -> Run:
     settings, clock = plan.settings, SystemClock()
     output = plan.output or _output_of(settings, clock)
     _require_writable(output, overwrite=plan.overwrite)
-    recipe = recipe_from_settings(settings)
-    analyser = Analyser(recipe)
+    recipe = recipe_from_settings(settings) if settings.scan is None else scan_recipe_from_settings(settings)
+    analyser = ScanAnalyser(recipe) if isinstance(recipe, ScanRecipe) else Analyser(recipe)
     facts = provenance_of(settings, recipe, configuration=plan.configuration)
     reported = tuple((phase.name, phase.reported_lines) for phase in settings.phases)
 
@@ -187,7 +191,7 @@ def build_run(plan: RunPlan) -> Run:
         cell_watch=cell_watch,
     )
     return Run(
-        source=plan.source,
+        source=BegunByFirstScan(plan.source, analyser.begin) if isinstance(analyser, ScanAnalyser) else plan.source,
         intake=intake,
         analysis=AnalysisStage(parts),
         sinks=SinkStage(records=records, sinks=_sinks(plan, output)),
@@ -195,8 +199,10 @@ def build_run(plan: RunPlan) -> Run:
     )
 
 
-def file_source(settings: Settings, paths: tuple[str, ...], *, follow: bool = False) -> FileSource:
-    """Recorded frames; with `follow` also those that are still to come."""
+def file_source(settings: Settings, paths: tuple[str, ...], *, follow: bool = False) -> FrameSource:
+    """Recorded frames or scans; with `follow` also those that are still to come."""
+    if settings.scan is not None:
+        return _scan_source(settings, settings.scan, paths, follow=follow)
     config = FileSourceConfig(
         paths=paths,
         follow=follow,
@@ -207,9 +213,23 @@ def file_source(settings: Settings, paths: tuple[str, ...], *, follow: bool = Fa
     return FileSource(config, SystemClock())
 
 
+def _scan_source(settings: Settings, scan: ScanSettings, paths: tuple[str, ...], *, follow: bool) -> ScanSource:
+    log = scan.log
+    config = ScanSourceConfig(
+        paths=paths,
+        follow=follow,
+        log=None if log is None else ScanLogConfig(log.file, log.scan, log.start, log.end),
+        time_zone=settings.files.time_zone,
+        monitor_key=settings.detector.monitor.attribute,
+    )
+    return ScanSource(config, SystemClock())
+
+
 def live_source(settings: Settings) -> FrameSource:
     """The detector, over the protocol of the configuration."""
     detector, clock = settings.detector, SystemClock()
+    if settings.scan is not None and detector.protocol != "files":
+        raise SettingsError(f"scan: scans come as files, but detector.protocol is {detector.protocol}")
     if detector.protocol == "files":
         return file_source(settings, tuple(map(str, settings.files.paths)), follow=True)
     marks = StampMarks(detector.timestamp_marks)

@@ -6,11 +6,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ringwatch_daemon.recipes import recipe_from_settings
-from ringwatch_daemon.settings import Settings
+from ringwatch_daemon.recipes import recipe_from_settings, scan_recipe_from_settings
+from ringwatch_daemon.settings import ScanSettings, Settings
 from ringwatch_daemon.settings_file import load_settings
-from ringwatch_pipelines.analysis import Analyser, Recipe
+from ringwatch_pipelines.analysis import Analyser
 from ringwatch_pipelines.results import FreePhaseTrack, LinePhaseTrack, PhaseTrack
+from ringwatch_pipelines.scan_analysis import ScanAnalyser
 
 
 def check(config: Path, *, console: Console) -> None:
@@ -22,10 +23,9 @@ def check(config: Path, *, console: Console) -> None:
         The first thing that is wrong, in one sentence.
     """
     settings = load_settings(config)
-    recipe = recipe_from_settings(settings)
-    analyser = Analyser(recipe)
+    done = _what_is_done(settings) if settings.scan is None else _what_is_done_with_scans(settings, settings.scan)
     table = Table(show_header=False, box=None, pad_edge=False)
-    for name, text in (*_what_comes(settings), *_what_is_done(settings, recipe, analyser), *_what_goes(settings)):
+    for name, text in (*_what_comes(settings), *done, *_what_goes(settings)):
         table.add_row(name, text)
     console.print(table)
     console.print(f"{config} can be used", highlight=False, markup=False, soft_wrap=True)
@@ -51,7 +51,9 @@ def _what_comes(settings: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def _what_is_done(settings: Settings, recipe: Recipe, analyser: Analyser) -> list[tuple[str, str]]:
+def _what_is_done(settings: Settings) -> list[tuple[str, str]]:
+    recipe = recipe_from_settings(settings)
+    analyser = Analyser(recipe)
     geometry, corrections = recipe.geometry, recipe.corrections
     edges_deg = analyser.axis.edges_two_theta_deg
     empty = int(np.count_nonzero(analyser.norm == 0))
@@ -66,6 +68,16 @@ def _what_is_done(settings: Settings, recipe: Recipe, analyser: Analyser) -> lis
         ("bins", f"{edges_deg.size - 1} from {edges_deg[0]:.4f} to {edges_deg[-1]:.4f} degree, {empty} empty"),
     ]
     return rows + [(track.name, _phase_text(track)) for track in analyser.blank().phases]
+
+
+def _what_is_done_with_scans(settings: Settings, scan: ScanSettings) -> list[tuple[str, str]]:
+    recipe = scan_recipe_from_settings(settings)
+    times = "as their files tell" if scan.log is None else f"from {scan.log.file}"
+    rows = [
+        ("scans", f"at {1e10 * recipe.wavelength_m:.5f} angstrom, on the angles of the first"),
+        ("times", times + (f", in {settings.files.time_zone}" if settings.files.time_zone else "")),
+    ]
+    return rows + [(track.name, _phase_text(track)) for track in ScanAnalyser(recipe).blank().phases]
 
 
 def _phase_text(track: PhaseTrack) -> str:

@@ -9,12 +9,13 @@ from ringwatch_daemon.settings import Settings
 from ringwatch_pipelines.analysis import Recipe
 from ringwatch_pipelines.corrections import checksum_of
 from ringwatch_pipelines.quantities import energy_from_wavelength
+from ringwatch_pipelines.scan_analysis import ScanRecipe
 
 DECIDING_PACKAGES = ("ringwatch", "pyFAI", "numpy", "scipy", "numba", "gemmi", "fabio", "h5py", "p4p", "pyepics")
 INTEGRATION_REFERENCE = "Kieffer, Valls, Blanc and Hennig (2020), J. Synchrotron Rad. 27, 558"
 
 
-def provenance_of(settings: Settings, recipe: Recipe, *, configuration: str) -> tuple[Provenance, ...]:
+def provenance_of(settings: Settings, recipe: Recipe | ScanRecipe, *, configuration: str) -> tuple[Provenance, ...]:
     """The facts of a run.
 
     Parameters
@@ -22,8 +23,8 @@ def provenance_of(settings: Settings, recipe: Recipe, *, configuration: str) -> 
     configuration
         Text of the configuration file.
     """
-    facts = (_sample, _instrument, _detector, _corrections, _fit)
-    found = [fact for tell in facts for fact in tell(settings, recipe)]
+    measured = _of_scans(settings, recipe) if isinstance(recipe, ScanRecipe) else _of_frames(settings, recipe)
+    found = [*_sample(settings), *measured, *_fit(settings, recipe)]
     found.append(Provenance("reduction/program", "ringwatch"))
     found.append(Provenance("reduction/version", _version("ringwatch")))
     found.append(Provenance("reduction/reference", INTEGRATION_REFERENCE))
@@ -44,7 +45,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _sample(settings: Settings, _: Recipe) -> Iterator[Provenance]:
+def _sample(settings: Settings) -> Iterator[Provenance]:
     sample = settings.sample
     yield Provenance("sample/name", sample.name)
     yield Provenance("sample/description", sample.description)
@@ -52,8 +53,23 @@ def _sample(settings: Settings, _: Recipe) -> Iterator[Provenance]:
         yield Provenance("sample/electrode_area", sample.area_cm2, "cm^2")
 
 
-def _instrument(settings: Settings, recipe: Recipe) -> Iterator[Provenance]:
-    wavelength_m = recipe.geometry.wavelength_m
+def _of_frames(settings: Settings, recipe: Recipe) -> Iterator[Provenance]:
+    yield from _instrument(settings, recipe.geometry.wavelength_m)
+    yield from _detector(settings, recipe)
+    yield from _corrections(recipe)
+
+
+def _of_scans(settings: Settings, recipe: ScanRecipe) -> Iterator[Provenance]:
+    yield from _instrument(settings, recipe.wavelength_m)
+    for name in ("solid_angle_applied", "polarization_applied"):
+        yield Provenance(name, value=False)
+    yield Provenance("normalization_applied", value=True)
+    yield Provenance("monitor_applied", recipe.monitor_reference is not None)
+    if settings.scan is not None:
+        yield Provenance("reduction/input/scan_sweep", settings.scan.sweep)
+
+
+def _instrument(settings: Settings, wavelength_m: float) -> Iterator[Provenance]:
     yield Provenance("instrument/name", settings.beamline.beamline)
     yield Provenance("instrument/source/name", settings.beamline.facility)
     yield Provenance("instrument/source/type", settings.beamline.source_type)
@@ -80,7 +96,7 @@ def _detector(settings: Settings, recipe: Recipe) -> Iterator[Provenance]:
     yield Provenance("instrument/detector/read_noise", detector.read_noise_counts, "counts")
 
 
-def _corrections(_: Settings, recipe: Recipe) -> Iterator[Provenance]:
+def _corrections(recipe: Recipe) -> Iterator[Provenance]:
     corrections = recipe.corrections
     yield Provenance("solid_angle_applied", corrections.solid_angle)
     yield Provenance("polarization_applied", corrections.polarization_factor is not None)
@@ -100,7 +116,7 @@ def _corrections(_: Settings, recipe: Recipe) -> Iterator[Provenance]:
     yield Provenance(f"{given}pixel_splitting", recipe.binning.splitting)
 
 
-def _fit(settings: Settings, recipe: Recipe) -> Iterator[Provenance]:
+def _fit(settings: Settings, recipe: Recipe | ScanRecipe) -> Iterator[Provenance]:
     fit = recipe.fit
     if fit is None:
         return

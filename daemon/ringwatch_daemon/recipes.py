@@ -13,6 +13,7 @@ from ringwatch_pipelines.cadence import Cadence
 from ringwatch_pipelines.cells import completed_cell
 from ringwatch_pipelines.change_points import OnsetRule, threshold_from_false_alarm_rate
 from ringwatch_pipelines.corrections import Corrections, Dark, Flat, Mask, VarianceKind, VarianceModel
+from ringwatch_pipelines.displacement import Displacement
 from ringwatch_pipelines.fit_recipe import FitRecipe, Hump
 from ringwatch_pipelines.frames import DetectorConditions
 from ringwatch_pipelines.geometry import Geometry
@@ -23,6 +24,7 @@ from ringwatch_pipelines.peak_widths import InstrumentProfile
 from ringwatch_pipelines.phases import Phase, PhaseRole, Site, phase_from_cell, phase_from_cif
 from ringwatch_pipelines.quantities import d_spacing_from_two_theta
 from ringwatch_pipelines.ring_check import RingCheckRecipe
+from ringwatch_pipelines.scan_analysis import ScanRecipe
 
 
 def metadata_names(settings: Settings) -> MetadataNames:
@@ -51,7 +53,12 @@ def recipe_from_settings(settings: Settings) -> Recipe:
     monitored = bool(detector.monitor.attribute or detector.monitor.pv)
     corrections = _corrections(settings, geometry)
     binning = Binning(**settings.binning.model_dump())
-    fit = _fit(settings, geometry, corrections, binning)
+    fit = _fit(
+        settings,
+        wavelength_m=geometry.wavelength_m,
+        bin_width_deg=bin_width_deg(geometry=geometry, corrections=corrections, binning=binning),
+        displacement=displacement_from_settings(settings.fit, geometry),
+    )
     return Recipe(
         geometry=geometry,
         corrections=corrections,
@@ -71,8 +78,35 @@ def _expects_darks(settings: Settings) -> bool:
     return bool(settings.dark.files or settings.detector.attributes.dark)
 
 
+def scan_recipe_from_settings(settings: Settings) -> ScanRecipe:
+    """Everything that decides a result of 1-D scans.
+
+    Raises
+    ------
+    RingwatchError
+        A file cannot be read, does not fit, or makes no sense; in one sentence.
+    """
+    told_A = None if settings.scan is None else settings.scan.wavelength_A
+    wavelength_m = _geometry(settings).wavelength_m if told_A is None else told_A * 1e-10
+    if settings.fit.standard is not None:
+        raise SettingsError("fit.standard: the place of the sample is refined for frames of a detector, not for scans")
+    textured = [phase.name for phase in settings.phases if phase.texture]
+    if textured:
+        raise SettingsError(f"phases: {textured[0]} has lines with a texture, which a scan does not show")
+    detector, fit = settings.detector, _fit(settings, wavelength_m=wavelength_m)
+    return ScanRecipe(
+        wavelength_m=wavelength_m,
+        monitor_reference=detector.monitor.reference if detector.monitor.attribute else None,
+        cadence=Cadence(settings.summing.frames, settings.summing.seconds),
+        fit=fit,
+        onset=None if fit is None else _onset_rule(settings, fit),
+    )
+
+
 def _geometry(settings: Settings) -> Geometry:
     path = settings.geometry.poni
+    if path is None:
+        raise SettingsError("geometry.poni: frames of a detector need a calibration")
     return geometry_from_poni(_text(path, "a calibration"), origin=str(path), shape=settings.geometry.shape)
 
 
@@ -147,16 +181,17 @@ def _dark(path: Path, settings: DarkSettings, names: MetadataNames) -> Dark:
     return Dark(image=image, conditions=conditions, timestamp_ns=0, frames=frames, origin=str(path))
 
 
-def _fit(settings: Settings, geometry: Geometry, corrections: Corrections, binning: Binning) -> FitRecipe | None:
+def _fit(
+    settings: Settings, *, wavelength_m: float, bin_width_deg: float = 0.0, displacement: Displacement | None = None
+) -> FitRecipe | None:
     if not settings.phases:
         return None
     fit, hump = settings.fit, settings.fit.hump
     low_deg, high_deg = _fit_range(settings)
+    d_min_A = float(d_spacing_from_two_theta(two_theta_deg=high_deg, wavelength_m=wavelength_m))
     return FitRecipe(
-        phases=tuple(
-            _phase(phase, d_min_A=_d_min_A(high_deg, geometry), geometry=geometry) for phase in settings.phases
-        ),
-        wavelength_m=geometry.wavelength_m,
+        phases=tuple(_phase(phase, d_min_A=d_min_A, wavelength_m=wavelength_m) for phase in settings.phases),
+        wavelength_m=wavelength_m,
         two_theta_range_deg=(low_deg, high_deg),
         excluded_deg=fit.excluded_deg,
         background_terms=fit.background_terms,
@@ -164,10 +199,10 @@ def _fit(settings: Settings, geometry: Geometry, corrections: Corrections, binni
         scherrer_constant=fit.scherrer_constant,
         max_iterations=fit.max_iterations,
         reference_background=background_from_settings(fit, (low_deg, high_deg)),
-        displacement=displacement_from_settings(fit, geometry),
+        displacement=displacement,
         hump=None if hump is None else Hump(two_theta_deg=hump.two_theta_deg, fwhm_deg=hump.fwhm_deg),
         instrument=InstrumentProfile(**fit.instrument.model_dump()),
-        bin_width_deg=bin_width_deg(geometry=geometry, corrections=corrections, binning=binning),
+        bin_width_deg=bin_width_deg,
     )
 
 
@@ -186,11 +221,7 @@ def _first_given(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
 
 
-def _d_min_A(two_theta_max_deg: float, geometry: Geometry) -> float:
-    return float(d_spacing_from_two_theta(two_theta_deg=two_theta_max_deg, wavelength_m=geometry.wavelength_m))
-
-
-def _phase(settings: PhaseSettings, *, d_min_A: float, geometry: Geometry) -> Phase:
+def _phase(settings: PhaseSettings, *, d_min_A: float, wavelength_m: float) -> Phase:
     role = PhaseRole(settings.role.upper())
     cell = _cell(settings)
     if settings.cif is not None:
@@ -200,7 +231,7 @@ def _phase(settings: PhaseSettings, *, d_min_A: float, geometry: Geometry) -> Ph
             cif_text=_text(settings.cif, f"the CIF of {settings.name}"),
             cell=cell,
             d_min_A=d_min_A,
-            wavelength_m=geometry.wavelength_m,
+            wavelength_m=wavelength_m,
         )
     elif cell is not None:
         phase = phase_from_cell(
@@ -211,7 +242,7 @@ def _phase(settings: PhaseSettings, *, d_min_A: float, geometry: Geometry) -> Ph
             sites=tuple(Site(**site.model_dump()) for site in settings.sites),
             lines=tuple((line.hkl, line.intensity) for line in settings.lines),
             d_min_A=d_min_A,
-            wavelength_m=geometry.wavelength_m,
+            wavelength_m=wavelength_m,
         )
     else:
         raise SettingsError(f"phase {settings.name} needs a cif or a lattice")

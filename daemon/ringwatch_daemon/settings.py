@@ -45,6 +45,9 @@ class RunSettings(Section):
 
     directory: Path = Field(Path("runs"), description="folder of the HDF5 files, one a run")
     name: Label = Field("run", description="beginning of each file's name")
+    resume_hours: OrOff[Positive] = Field(
+        24.0, description="a run that was cut off is gone on with while its last row is no older; false for never"
+    )
 
 
 class BeamlineSettings(Section):
@@ -120,7 +123,7 @@ class FilesSettings(Section):
 class GeometrySettings(Section):
     """Calibration and static corrections."""
 
-    poni: Path
+    poni: Path | None = Field(None, description="calibration; scans need none")
     shape: tuple[int, int] | None = Field(None, description="(rows, columns), where the detector's name does not tell")
     mask: Path | None = Field(None, description="non-zero is masked; unreadable or of another shape is an error")
     flat: Path | None = None
@@ -129,6 +132,25 @@ class GeometrySettings(Section):
         0.99, description="degree of polarisation in the plane of the ring; false for no correction"
     )
     ring_test: Label | None = Field(None, description="phase whose rings must lie where the calibration says")
+
+
+class ScanLogSettings(Section):
+    """A CSV with the time of each scan, in the zone of files.time_zone where its stamps carry none."""
+
+    file: Path
+    scan: str = Field("scan_number", description="column with what the name of the scan's file tells")
+    start: str = "start_time"
+    end: str = Field("end_time", description="empty where there is none")
+
+
+class ScanSettings(Section):
+    """1-D patterns instead of frames; with this table, files hold scans."""
+
+    wavelength_A: Positive | None = Field(None, description="that of geometry.poni where it is left out")
+    sweep: Literal["rising", "falling", "together"] = Field(
+        "rising", description="which angles are older: low ones, high ones, or none"
+    )
+    log: ScanLogSettings | None = None
 
 
 class DarkSettings(Section):
@@ -359,7 +381,8 @@ class Settings(Section):
     sample: SampleSettings = SampleSettings()
     detector: DetectorSettings = DetectorSettings()
     files: FilesSettings = FilesSettings()
-    geometry: GeometrySettings
+    geometry: GeometrySettings = GeometrySettings()
+    scan: ScanSettings | None = None
     dark: DarkSettings = DarkSettings()
     binning: BinningSettings = BinningSettings()
     summing: SummingSettings = SummingSettings()
@@ -376,6 +399,8 @@ class Settings(Section):
             raise ValueError(f"two phases share a name: {', '.join(names)}")
         if self.detector.protocol == "files" and not self.files.paths:
             raise ValueError("detector.protocol is files, but files.paths names none")
+        if self.geometry.poni is None and (self.scan is None or self.scan.wavelength_A is None):
+            raise ValueError("needs geometry.poni for frames, or scan.wavelength_A for scans")
         if self.geometry.ring_test is not None and self.geometry.ring_test not in names:
             raise ValueError(f"geometry.ring_test names {self.geometry.ring_test}, which is not among the phases")
         return self

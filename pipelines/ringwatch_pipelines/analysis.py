@@ -24,6 +24,7 @@ from ringwatch_pipelines.pattern_fit import FitRecipe
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
 from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, TextureTrack, Tracked
 from ringwatch_pipelines.ring_check import RingCheckRecipe, ring_notices
+from ringwatch_pipelines.scans import Measured, Scan
 from ringwatch_pipelines.tracking import TrackerState, blank_tracked, track
 
 
@@ -116,7 +117,7 @@ class Analyser:
         """The tracks of a frame that was not fitted: every phase, line and peak, without values."""
         return replace(self._blank, fit_state=fit_state)
 
-    def analyse(self, frame: Frame, *, timestamp_ns: int) -> FrameResult:
+    def analyse(self, frame: Measured, *, timestamp_ns: int) -> FrameResult:
         """Analyse the next frame of the run.
 
         Parameters
@@ -136,6 +137,9 @@ class Analyser:
         RingwatchError
             A contract is broken; poor data are told in the result.
         """
+        if isinstance(frame, Scan):
+            text = f"expected a frame of a detector, got a scan from {frame.origin}"
+            return FrameResult(refusal=Refusal.WRONG_TYPE, text=text)
         shape = self._recipe.geometry.shape
         if frame.image.shape != shape:
             text = f"expected a frame of {shape} (rows, columns), got {frame.image.shape} from {frame.origin}"

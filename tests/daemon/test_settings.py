@@ -145,7 +145,7 @@ def test_a_wrong_setting_is_told_in_one_sentence_with_its_place(tmp_path, text, 
 
 
 def test_a_missing_calibration_is_told(tmp_path):
-    with pytest.raises(SettingsError, match="geometry: this setting is required, got none"):
+    with pytest.raises(SettingsError, match=r"needs geometry\.poni for frames, or scan\.wavelength_A for scans"):
         load_settings(configuration(tmp_path, geometry=""))
 
 

@@ -9,6 +9,7 @@ from ringwatch_daemon.core.channels import ChannelClosed
 from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.core.records import QueueLevel
 from ringwatch_pipelines.frames import Frame
+from ringwatch_pipelines.scans import Measured, Scan
 
 NOTES_CAPACITY = 200_000
 """Small items (refusals, notices, names of dropped frames) that may wait; beyond it the ledger's gaps still tell."""
@@ -63,7 +64,7 @@ class SourceWarning:
     text: str
 
 
-Item = Frame | RefusedFrame | DroppedFrame | ConnectionChange | SourceWarning
+Item = Measured | RefusedFrame | DroppedFrame | ConnectionChange | SourceWarning
 
 
 class Intake:
@@ -89,7 +90,7 @@ class Intake:
         self._closed_because = ""
         self._changed = threading.Condition()
 
-    def frame(self, frame: Frame) -> None:
+    def frame(self, frame: Measured) -> None:
         """Hand over a frame; waits or drops it, by policy, when the intake is full."""
         with self._changed:
             if self._overflow is Overflow.WAIT:
@@ -135,7 +136,7 @@ class Intake:
                     raise ChannelClosed(self._closed_because)
                 return None
             item = self._items.popleft()
-            if isinstance(item, Frame):
+            if isinstance(item, Frame | Scan):
                 self._frames -= 1
                 self._changed.notify_all()
             return item
@@ -158,5 +159,5 @@ class Intake:
             self._changed.notify_all()
 
 
-def _dropped(frame: Frame) -> DroppedFrame:
+def _dropped(frame: Measured) -> DroppedFrame:
     return DroppedFrame(frame.unique_id, frame.timestamp_ns, frame.received_ns, frame.exposure_s, frame.monitor)

@@ -8,15 +8,15 @@ from typing import Protocol
 
 from ringwatch_daemon.core.records import Record
 from ringwatch_pipelines.cycling import CyclerSamples
-from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.results import FrameResult
+from ringwatch_pipelines.scans import Measured
 
 
 class FrameIntake(Protocol):
     """Where a source puts what it sees. Every method returns at once and may be called from any thread."""
 
-    def frame(self, frame: Frame) -> None:
-        """Hand over a frame."""
+    def frame(self, frame: Measured) -> None:
+        """Hand over a frame or a scan."""
         ...
 
     def refused(self, *, unique_id: int | None, timestamp_ns: int, reason: str, text: str) -> None:
@@ -50,7 +50,7 @@ class FrameSource(Protocol):
 class FrameAnalyser(Protocol):
     """The science of a run: frames in their order, one result each."""
 
-    def analyse(self, frame: Frame, *, timestamp_ns: int) -> FrameResult:
+    def analyse(self, frame: Measured, *, timestamp_ns: int) -> FrameResult:
         """Analyse the next frame; `timestamp_ns` is UTC at mid-exposure.
 
         Poor data are told in the result. An exception costs this frame and no other.

@@ -35,6 +35,7 @@ from ringwatch_pipelines.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.errors import RingwatchError
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.results import FrameResult, Notice
+from ringwatch_pipelines.scans import Measured, Scan
 
 LOG = logging.getLogger(__name__)
 STATUS_EVERY_S = 1.0
@@ -113,7 +114,7 @@ class AnalysisStage:
 
     def _take(self, item: Item) -> None:
         match item:
-            case Frame():
+            case Frame() | Scan():
                 self._take_frame(item)
             case RefusedFrame():
                 self._take_refused(item)
@@ -124,7 +125,7 @@ class AnalysisStage:
             case SourceWarning():
                 self._event(item.at_ns, -1, item.kind, item.text)
 
-    def _take_frame(self, frame: Frame) -> None:
+    def _take_frame(self, frame: Measured) -> None:
         admission = self._admit(frame.unique_id, frame.timestamp_ns, frame.received_ns, frame.exposure_s)
         if admission.verdict is not Reason.NONE:
             text = f"frame {frame.unique_id} from {frame.origin} is a {admission.verdict.lower()} one"
@@ -142,7 +143,7 @@ class AnalysisStage:
         if notice.standing and notice.text not in self._flags:
             self._flags.append(notice.text)
 
-    def _analyse(self, frame: Frame, admission: Admission) -> _Outcome:
+    def _analyse(self, frame: Measured, admission: Admission) -> _Outcome:
         try:
             result = self._parts.analyser.analyse(frame, timestamp_ns=admission.timestamp_ns)
         except (RingwatchError, ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
@@ -190,7 +191,7 @@ class AnalysisStage:
             self._put(admission.correction)
         return admission
 
-    def _settle(self, frame: Frame | DroppedFrame, admission: Admission, outcome: _Outcome) -> None:
+    def _settle(self, frame: Measured | DroppedFrame, admission: Admission, outcome: _Outcome) -> None:
         row = admission.row
         if row is None:
             return

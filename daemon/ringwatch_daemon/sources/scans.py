@@ -1,0 +1,160 @@
+"""Recorded 1-D scans: files of patterns, also a folder that still grows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+from threading import Event as StopRequest
+
+from ringwatch_daemon.core.clock import Clock
+from ringwatch_daemon.core.errors import InputFileError
+from ringwatch_daemon.core.ports import FrameIntake
+from ringwatch_daemon.core.records import Reason
+from ringwatch_daemon.sources.folders import NewFiles, files_of, natural_order
+from ringwatch_daemon.sources.metadata import first_present, number_from_scalar
+from ringwatch_daemon.sources.scan_files import SCAN_SUFFIXES, ScanImage, read_scans
+from ringwatch_daemon.sources.scan_log import ScanLogConfig, times_from_log
+from ringwatch_daemon.sources.times import utc_ns_from_scalar, zone_from_name
+from ringwatch_pipelines.errors import PatternError
+from ringwatch_pipelines.scans import Scan
+
+START_KEYS = ("start_time", "start", "started", "starttime", "date", "time", "datetime")
+END_KEYS = ("end_time", "end", "ended", "endtime")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSourceConfig:
+    """Which files, and when their scans were measured.
+
+    Parameters
+    ----------
+    paths
+        Files, patterns or folders, in the order of acquisition; patterns and folders are sorted naturally.
+    follow
+        Go on watching folders and patterns for new files until asked to stop.
+    log
+        Table with the time of each scan; None where the files tell it.
+    time_zone
+        IANA name for times without a zone, in the log or in headers.
+    monitor_key
+        Header entry with the monitor, or empty.
+    poll_s, settle_s
+        When following: how often to look, and how long a file must stand still before it is read.
+
+    Notes
+    -----
+    Without a log and without a time in its header, a scan takes the modification time of its file as its end,
+    and a warning says so: a copied file has the time of the copy.
+    """
+
+    paths: tuple[str, ...]
+    follow: bool = False
+    log: ScanLogConfig | None = None
+    time_zone: str = ""
+    monitor_key: str = ""
+    poll_s: float = 0.5
+    settle_s: float = 1.0
+
+
+class ScanSource:
+    """A `FrameSource` over recorded scans; it waits where the intake is full.
+
+    Raises
+    ------
+    SettingsError
+        The time zone is unknown.
+    InputFileError
+        Nothing is there under any of the paths.
+    """
+
+    def __init__(self, config: ScanSourceConfig, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._zone: tzinfo | None = zone_from_name(config.time_zone)
+        self._last_id = 0
+        self._warned = False
+        if not config.follow and not any(path.exists() for path in self._listed()):
+            raise InputFileError(f"expected scans, got nothing at {', '.join(config.paths) or 'no path at all'}")
+
+    def run(self, intake: FrameIntake, stop: StopRequest) -> None:
+        """Bring every scan to `intake` in order; when following, until asked to stop."""
+        intake.connection(connected=True, text=f"reading scans from {', '.join(self._config.paths)}")
+        if self._config.follow:
+            self._follow(intake, stop)
+            return
+        for path in self._listed():
+            if stop.is_set():
+                return
+            self._take(path, intake)
+
+    def _listed(self) -> Iterator[Path]:
+        for path in self._config.paths:
+            folder = Path(path)
+            if folder.is_dir():
+                found = (str(item) for item in folder.iterdir() if item.suffix.lower() in SCAN_SUFFIXES)
+                yield from map(Path, sorted(found, key=natural_order))
+            else:
+                yield from map(Path, files_of(path))
+
+    def _follow(self, intake: FrameIntake, stop: StopRequest) -> None:
+        new_files = NewFiles()
+        taken: set[Path] = set()
+        while not stop.is_set():
+            for path in self._listed():
+                if path in taken:
+                    continue
+                unchanged_s = new_files.unchanged_for_s(str(path), now_s=self._clock.monotonic_s())
+                if unchanged_s < self._config.settle_s:
+                    break  # the order of acquisition is kept: later files wait for this one
+                taken.add(path)
+                self._take(path, intake)
+            stop.wait(self._config.poll_s)
+
+    def _take(self, path: Path, intake: FrameIntake) -> None:
+        try:
+            for index, image in enumerate(read_scans(path)):
+                origin = str(path) if index == 0 else f"{path}[{index}]"
+                scan = self._scan(image, path, origin, intake)
+                self._last_id = scan.unique_id
+                intake.frame(scan)
+        except (InputFileError, PatternError) as error:
+            self._last_id += 1
+            text = str(error)
+            now_ns = self._clock.utc_ns()
+            intake.refused(unique_id=self._last_id, timestamp_ns=now_ns, reason=Reason.UNREADABLE, text=text)
+
+    def _scan(self, image: ScanImage, path: Path, origin: str, intake: FrameIntake) -> Scan:
+        start_ns, end_ns = self._times(image, path, intake)
+        monitor = image.header.get(self._config.monitor_key.lower()) if self._config.monitor_key else None
+        return Scan(
+            unique_id=self._last_id + 1,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            received_ns=self._clock.utc_ns(),
+            two_theta_deg=image.two_theta_deg,
+            intensity=image.intensity,
+            sigma=image.sigma,
+            monitor=number_from_scalar(monitor),
+            origin=origin,
+        )
+
+    def _times(self, image: ScanImage, path: Path, intake: FrameIntake) -> tuple[int, int]:
+        if self._config.log is not None:
+            return times_from_log(self._config.log, path, zone=self._zone)
+        start_ns, why = self._header_ns(image, START_KEYS)
+        if start_ns is not None:
+            end_ns, _ = self._header_ns(image, END_KEYS)
+            return start_ns, start_ns if end_ns is None else end_ns
+        modified_ns = path.stat().st_mtime_ns
+        if not self._warned:
+            self._warned = True
+            text = f"the modification time of the file stands for the time of the scan, since its header {why}: {path}"
+            intake.warning(kind="FILE_TIME", text=text)
+        return modified_ns, modified_ns
+
+    def _header_ns(self, image: ScanImage, keys: tuple[str, ...]) -> tuple[int | None, str]:
+        value = first_present(image.header, keys)
+        if value is None:
+            return None, "holds none"
+        stamp = utc_ns_from_scalar(value, zone=self._zone)
+        return stamp.utc_ns, stamp.problem or f"holds {value!r}, which is none"

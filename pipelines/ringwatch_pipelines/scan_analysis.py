@@ -1,0 +1,142 @@
+"""Scan in, result out: the same fit and tracks as for frames, without an integration before them."""
+
+import math
+from dataclasses import dataclass, field
+
+from ringwatch_pipelines.cadence import Cadence, FrameSum
+from ringwatch_pipelines.change_points import OnsetRule
+from ringwatch_pipelines.errors import PatternError
+from ringwatch_pipelines.fit_recipe import FitRecipe
+from ringwatch_pipelines.frames import Frame
+from ringwatch_pipelines.onsets import OnsetWatch
+from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
+from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, Tracked
+from ringwatch_pipelines.scans import Measured, Scan, axis_from_scan, points_outside, sums_from_scan
+from ringwatch_pipelines.tracking import TrackerState, blank_tracked, track
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ScanRecipe:
+    """Everything that decides a result, besides the scans.
+
+    Parameters
+    ----------
+    wavelength_m
+        Wavelength of the beam.
+    monitor_reference
+        Monitor value at which intensities are left as they are; None where there is no monitor.
+    fit
+        None to take the patterns as they are.
+    onset
+        How the first appearance of a minor phase is told; None to look for none.
+    """
+
+    wavelength_m: float
+    monitor_reference: float | None = None
+    cadence: Cadence = field(default_factory=Cadence)
+    fit: FitRecipe | None = None
+    onset: OnsetRule | None = None
+
+
+class ScanAnalyser:
+    """Analyses the scans of one run, in order, on the angles of the first."""
+
+    def __init__(self, recipe: ScanRecipe) -> None:
+        self._recipe = recipe
+        self._axis: RadialAxis | None = None
+        self._norm: FloatArray | None = None
+        self._sum = FrameSum(recipe.cadence)
+        self._tracker = TrackerState()
+        self._onsets = OnsetWatch(recipe.onset)
+        self._told: set[str] = set()
+
+    def begin(self, scan: Scan) -> None:
+        """Take the angles of the run from its first scan.
+
+        Raises
+        ------
+        PatternError
+            Its points are too few, or not of equal steps.
+        """
+        axis = axis_from_scan(scan)
+        self._norm = sums_from_scan(scan, axis=axis).norm
+        self._axis = axis
+
+    @property
+    def axis(self) -> RadialAxis:
+        """Bins of every pattern, known from the first scan on."""
+        if self._axis is None:
+            raise PatternError("the angles of a run of scans are not known before its first scan")
+        return self._axis
+
+    @property
+    def norm(self) -> FloatArray:
+        """(bins,) points of the first scan in each bin."""
+        if self._norm is None:
+            raise PatternError("the angles of a run of scans are not known before its first scan")
+        return self._norm
+
+    def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
+        """The tracks of a scan that was not fitted: every phase, line and peak, without values."""
+        return Tracked(fit_state) if self._recipe.fit is None else blank_tracked(self._recipe.fit, fit_state)
+
+    def analyse(self, frame: Measured, *, timestamp_ns: int) -> FrameResult:
+        """Analyse the next scan of the run.
+
+        Parameters
+        ----------
+        frame
+            A scan.
+        timestamp_ns
+            UTC at the middle of the scan, as the ledger settled it.
+
+        Returns
+        -------
+        FrameResult
+            A scan that cannot be used is a refusal with one sentence.
+        """
+        if isinstance(frame, Frame):
+            text = f"expected a scan, got a frame of {frame.image.shape} (rows, columns) from {frame.origin}"
+            return FrameResult(refusal=Refusal.WRONG_TYPE, text=text)
+        monitor = self._monitor(frame)
+        if not 0.0 < monitor < math.inf:
+            text = f"expected a monitor value with scan {frame.unique_id}, got {frame.monitor:g} from {frame.origin}"
+            return FrameResult(refusal=Refusal.NO_MONITOR, text=text)
+        try:
+            sums = sums_from_scan(frame, axis=self.axis, monitor=monitor)
+        except PatternError as error:
+            return FrameResult(refusal=Refusal.WRONG_SHAPE, text=str(error))
+        tracked = self._track(sums, timestamp_ns)
+        return FrameResult(
+            sums=sums,
+            pattern=pattern_from_sums(sums=sums, axis=self.axis),
+            tracked=tracked,
+            notices=self._notices(frame) + self._onsets.take(tracked, timestamp_ns=timestamp_ns),
+        )
+
+    def _track(self, sums: BinSums, timestamp_ns: int) -> Tracked:
+        whole = self._sum.add(sums, timestamp_ns=timestamp_ns)
+        if whole is None:
+            return self.blank(FitState.SUMMED)
+        if self._recipe.fit is None:
+            return self.blank()
+        pattern = pattern_from_sums(sums=whole, axis=self.axis)
+        self._tracker, _, tracked = track(self._tracker, pattern, self._recipe.fit)
+        return tracked
+
+    def _monitor(self, scan: Scan) -> float:
+        reference = self._recipe.monitor_reference
+        return 1.0 if reference is None else scan.monitor / reference
+
+    def _notices(self, scan: Scan) -> tuple[Notice, ...]:
+        notices = []
+        if scan.sigma is None and "SIGMA" not in self._told:
+            self._told.add("SIGMA")
+            text = f"no sigma stands beside the intensities of {scan.origin}: they are taken as counts"
+            notices.append(Notice("SIGMA_OF_COUNTS", text, standing=True))
+        outside = points_outside(scan, self.axis)
+        if outside and "OUTSIDE" not in self._told:
+            self._told.add("OUTSIDE")
+            text = f"{outside} points beyond the angles of the first scan are left out of {scan.origin}"
+            notices.append(Notice("POINTS_OUTSIDE", text))
+        return tuple(notices)
