@@ -1,6 +1,8 @@
 """Options of the fit from the configuration: an internal standard, a measured background, priors, limits."""
 
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser
 from ringwatch_pipelines.fit_layout import layout_from_recipe
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "config"
 RANGE = "[fit]\ntwo_theta_min_deg = 1.0\ntwo_theta_max_deg = 2.4"
 COPPER = (
     '[[phases]]\nname = "cu"\nrole = "lines"\nspace_group = "F m -3 m"\nlattice = { a_A = 3.615 }\n'
@@ -99,3 +102,17 @@ def test_the_most_iterations_come_from_the_configuration(tmp_path):
 def test_the_tracks_of_a_run_with_a_standard_have_a_displacement(tmp_path):
     recipe = recipe_from_settings(settings_of(tmp_path, f'{WIDER}\nstandard = "cu"', KNOWN))
     assert Analyser(recipe).blank().displacement_mm is not None
+
+
+def test_what_the_example_has_switched_off_can_be_switched_on(tmp_path):
+    shutil.copytree(EXAMPLE, tmp_path / "config")
+    config = tmp_path / "config" / "beamline.toml"
+    text = config.read_text().replace("#: ", "").replace("two_theta_min_deg = 1.75", "two_theta_min_deg = 1.0")
+    config.write_text(text)
+    write_background(tmp_path / "config" / "empty_cell.xy")
+    recipe = recipe_from_settings(load_settings(config))
+    assert [phase.name for phase in recipe.fit.phases][-2:] == ["cu", "polypropylene"]
+    assert recipe.fit.displacement is not None
+    assert recipe.fit.reference_background is not None
+    blank = Analyser(recipe).blank()
+    assert [line.label for line in blank.phases[-1].lines] == ["110", "040", "130", "111", "13-1"]
