@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
+from fakes.synthetic_patterns import Truth, lagp, lioh, lithium, pattern, recipe
 from ringwatch_pipelines.change_points import OnsetRule, threshold_from_false_alarm_rate
 from ringwatch_pipelines.onsets import OnsetWatch
 from ringwatch_pipelines.results import Estimate, FitState, PeakState, ReferencePhaseTrack, Tracked
+from ringwatch_pipelines.tracking import TrackerState, track
 
 START_NS = 1_790_000_000_000_000_000
 HOUR_NS = 3_600_000_000_000
@@ -83,3 +86,19 @@ def test_the_text_tells_date_error_and_evidence():
     assert f"lioh appears {date_h:.2f} +- {notice.sigma_h:.2f} h after the first fit" in notice.text
     assert "sigma" in notice.text
     assert date_h == pytest.approx(150, abs=4)
+
+
+@pytest.mark.parametrize(("slope", "kinds"), [(0.06, ["ONSET_LIOH"]), (0.0, [])])
+def test_the_fits_of_a_phase_that_grows_in_the_patterns_date_it(slope, kinds):
+    """Seventy patterns with counting noise; lithium hydroxide grows from hour 45 on, or never comes."""
+    rule = OnsetRule(threshold_from_false_alarm_rate(rate_per_run=0.01, frames_per_run=200, burn_in=30), burn_in=30)
+    watch, state, model, found = OnsetWatch(rule), TrackerState(), recipe(lagp(), lithium(), lioh()), []
+    with threadpool_limits(1):
+        for hour in range(70):
+            truth = Truth(lioh=slope * max(0.0, hour - 45.0))
+            state, _, tracked = track(state, pattern(truth, seed=hour), model)
+            found.extend(watch.take(tracked, timestamp_ns=START_NS + hour * HOUR_NS))
+    assert [notice.kind for notice in found] == kinds
+    for notice in found:
+        assert (notice.timestamp_ns - START_NS) / HOUR_NS == pytest.approx(45.0, abs=3 * notice.sigma_h)
+        assert notice.sigma_h < 4.0

@@ -108,7 +108,7 @@ def style() -> AbstractContextManager[None]:
 
 def new_figure(*, height_mm: float, width_mm: float = WIDTH_MM) -> Figure:
     """An empty figure that makes room for its labels."""
-    return Figure(figsize=(width_mm / 25.4, height_mm / 25.4), layout="constrained")
+    return Figure(figsize=(width_mm / 25.4, height_mm / 25.4), layout="constrained", dpi=PIXELS_AN_INCH)
 
 
 def stacked(panels: int, *, cell: bool, panel_mm: float = 42.0) -> tuple[Figure, list[Axes], Axes | None]:
