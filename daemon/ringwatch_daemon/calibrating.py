@@ -42,6 +42,8 @@ from ringwatch_pipelines.quantities import d_spacing_from_two_theta
 
 PONI, SETTINGS, RECORD, FIGURE = "calibrated.poni", "calibrated.toml", "calibration.json", "calibration.png"
 MOST_FRAMES = 64
+WHOLE_RINGS = 0.7
+"""Part of the residuals from which on it is said that they are those of whole rings."""
 NS_PER_S = 1_000_000_000
 
 
@@ -261,8 +263,13 @@ def _summary(outcome: CalibrationOutcome) -> list[str]:
         lines.append(f"{quantity} {value:.8g} +- {fit.sigma(name):.2g} {unit} (from {start:.8g})")
     lines.append(
         f"{np.unique(found.positions.line).size} rings in {fit.used.size} places, {np.sum(~fit.used)} of them far off; "
-        f"residual {1e3 * fit.rms_deg:.3f} millidegree rms"
+        f"residual {1e3 * fit.rms_deg:.3f} millidegree rms, of whole rings {1e3 * fit.ring_rms_deg:.3f}"
     )
+    if fit.ring_rms_deg > WHOLE_RINGS * fit.rms_deg:
+        lines.append(
+            "whole rings lie off together, which no place of a flat detector mends: "
+            "distortion of the detector, wrong spacings, or a wrong wavelength"
+        )
     if "wavelength_m" in fit.names:
         together = fit.correlation("distance_m", "wavelength_m")
         lines.append(

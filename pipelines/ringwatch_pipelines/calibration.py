@@ -1,7 +1,7 @@
 """Frames of a calibrant to a refined geometry: measure the rings, move the detector, bin again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -214,13 +214,18 @@ def _pattern(frames: CalibrantFrames, geometry: Geometry, reach: Reach, sectors:
     span_deg = reach.two_theta_max_deg - reach.two_theta_min_deg
     operator = build_sector_operator(
         geometry=geometry,
-        corrections=frames.corrections,
+        corrections=_plain(frames.corrections),
         two_theta_min_deg=reach.two_theta_min_deg,
         two_theta_max_deg=reach.two_theta_max_deg,
         radial_bins=min(max(round(span_deg / reach.pixel_deg), 16), MOST_RADIAL_BINS),
         sectors=sectors,
     )
     return operator.pattern_of(_sums(operator, frames))
+
+
+def _plain(corrections: Corrections) -> Corrections:
+    """Without what changes slowly over a ring: it moves no line, and pyFAI takes its time over it."""
+    return replace(corrections, solid_angle=False, polarization_factor=None)
 
 
 def _sums(operator: FoldedOperator, frames: CalibrantFrames) -> BinSums:

@@ -29,7 +29,8 @@ class GeometryFit:
     names
         Refined parameters.
     values, covariance
-        (parameters,) and (parameters, parameters) in metre and radian.
+        (parameters,) and (parameters, parameters) in metre and radian. Where whole rings lie off, as by a distortion
+        of the detector or a wrong spacing, the places of a ring err together and the covariance is widened.
     two_theta_deg
         (points,) where the fitted geometry sees the measured rings.
     residual_deg, sigma_deg
@@ -40,6 +41,8 @@ class GeometryFit:
         Scatter beyond the errors of the positions: grains, pixels, distortion of the detector.
     rms_deg
         Root mean square of the residuals, weighted.
+    ring_rms_deg
+        Root mean square over the rings of the median residual of each: what no geometry takes away.
     used
         (points,) False for a point more than five sigmas away.
     """
@@ -54,6 +57,7 @@ class GeometryFit:
     azimuth_deg: FloatArray
     excess_scatter_deg: float
     rms_deg: float
+    ring_rms_deg: float
     used: NDArray[np.bool_]
 
     def sigma(self, name: str) -> float:
@@ -123,13 +127,14 @@ def refine_geometry(
         geometry=geometry,
         names=names,
         values=read_only(np.array([getattr(geometry, name) for name in names])),
-        covariance=read_only(_inverse((slopes * weight[:, None]).T @ slopes)),
+        covariance=read_only(_covariance(slopes, weight, residual, positions.line)),
         two_theta_deg=read_only(np.rad2deg(two_theta)),
         residual_deg=read_only(residual),
         sigma_deg=read_only(total),
         azimuth_deg=read_only(np.rad2deg(azimuth) % 360.0),
         excess_scatter_deg=excess,
         rms_deg=float(np.sqrt((weight * residual**2).sum() / weight.sum())),
+        ring_rms_deg=float(np.sqrt(np.mean([np.median(residual[positions.line == line]) ** 2 for line in lines]))),
         used=read_only(used),
     )
 
@@ -209,6 +214,20 @@ def _excess_scatter(residual: FloatArray, sigma: FloatArray) -> float:
         else:
             high = middle
     return 0.5 * (low + high)
+
+
+def _covariance(slopes: FloatArray, weight: FloatArray, residual: FloatArray, line: NDArray[np.int64]) -> FloatArray:
+    """Inverse of the normal matrix, each sigma widened to that of a scatter that is common to a ring.
+
+    The latter is the covariance for clustered errors (Liang & Zeger 1986, Biometrika 73, 13) with the rings
+    as clusters; with few rings it may come out too small, so that it only ever widens.
+    """
+    inverse = _inverse((slopes * weight[:, None]).T @ slopes)
+    rings = np.unique(line)
+    together = np.array([(weight * residual)[line == ring] @ slopes[line == ring] for ring in rings])
+    clustered = inverse @ together.T @ together @ inverse * rings.size / max(rings.size - 1, 1)
+    widening = np.sqrt(np.maximum(np.diagonal(clustered) / np.diagonal(inverse), 1.0))
+    return np.asarray(inverse * np.outer(widening, widening))
 
 
 def _inverse(normal: FloatArray) -> FloatArray:

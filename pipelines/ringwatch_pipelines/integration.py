@@ -5,7 +5,7 @@ Applying that to a frame is `ringwatch_pipelines.operators`. No other file impor
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -271,7 +271,7 @@ def bin_width_deg(*, geometry: Geometry, corrections: Corrections, binning: Binn
     """
     low, high = binning.two_theta_min_deg, binning.two_theta_max_deg
     if low is None or high is None:
-        pixels = _pixels(geometry, corrections)
+        pixels = _pixels(geometry, replace(corrections, solid_angle=False, polarization_factor=None))
         inside = _two_theta_deg(pixels)[~pixels.masked]
         low = float(inside.min()) if low is None else low
         high = float(inside.max()) if high is None else high
@@ -366,7 +366,8 @@ def reach_of(*, geometry: Geometry, corrections: Corrections) -> Reach:
     CorrectionError
         Mask or flat do not have the geometry's shape, or leave no pixel.
     """
-    pixels = _pixels(geometry, corrections)
+    # Neither of the two masks a pixel, and both take their time.
+    pixels = _pixels(geometry, replace(corrections, solid_angle=False, polarization_factor=None))
     detector = pixels.integrator.detector
     if not detector.IS_FLAT:
         raise GeometryError(f"a flat detector was expected, but {geometry.detector} is not")

@@ -66,7 +66,7 @@ def _widths(axes: Axes, outcome: CalibrationOutcome) -> None:
     angle = np.linspace(width.two_theta_deg[0], width.two_theta_deg[-1], 200)
     curve = 1e3 * fwhm_curve(width.profile)(angle)
     axes.plot(angle, curve, color=_MODEL, linewidth=1.2, label="instrument")
-    axes.set_ylim(0.0, 1.6 * float(curve.max()))
+    axes.set_ylim(0.0, 1.35 * float(curve.max()))
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.set_title(f"{width.text}; bin width not contained", fontsize=9)
 

@@ -104,6 +104,7 @@ def _geometry_record(outcome: CalibrationOutcome) -> dict[str, Any]:
         "covariance_of": fit.names,
         "covariance": fit.covariance,
         "rms_deg": fit.rms_deg,
+        "ring_rms_deg": fit.ring_rms_deg,
         "excess_scatter_deg": fit.excess_scatter_deg,
         "rounds": found.rounds,
         "self_test_before": found.before.text,
