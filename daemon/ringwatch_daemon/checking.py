@@ -45,8 +45,9 @@ def _what_comes(settings: Settings) -> list[tuple[str, str]]:
         "csv": str(cycler.file),
         "epics": f"{cycler.voltage_pv}, {cycler.current_pv}",
     }
+    come = frames[detector.protocol] if settings.scan is None else frames["files"] or "those given to reprocess"
     return [
-        ("frames", frames[detector.protocol]),
+        ("frames", come),
         ("cycler", told_by[cycler.kind]),
     ]
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ringwatch_daemon.app import RunPlan, carry_out, file_source, live_source
 from ringwatch_daemon.core.errors import DetectorError, InputFileError
 from ringwatch_daemon.core.intake import Overflow
-from ringwatch_daemon.core.records import FrameRecord, Record, RunStop
+from ringwatch_daemon.core.records import Event, FrameRecord, Record, RunStop
 from ringwatch_daemon.local_beamline import SimulatedBeamline, free_ports
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_daemon.sources.folders import files_of
@@ -26,6 +26,8 @@ CONNECT_WITHIN_S = 30.0
 FRAME_WITHIN_S = 20.0
 """Longest time between two frames of a replay, unless it is slower by itself."""
 LOOK_S = 0.1
+TOLD_EVENTS = frozenset({"CYCLER", "FILE_TIME"})
+"""Events that somebody who waits for the results has to hear of: something is missing from them."""
 
 
 def reprocess(
@@ -216,6 +218,8 @@ class _Progress:
                     self._bar.console.print(f"frame {record.unique_id}: {record.text}", markup=False)
                 if self._stop is not None and self.frames == self._total:
                     self._stop.set()
+            case Event() if record.kind in TOLD_EVENTS:
+                self._bar.console.print(record.text, markup=False, highlight=False, soft_wrap=True)
             case RunStop():
                 self._flags = record.flags
 

@@ -98,6 +98,19 @@ def test_the_same_fit_and_tracks_as_for_frames(run):
     assert run["tracking/cu/peaks/area"].shape[0] == 5
 
 
+def test_a_cycler_without_a_declared_zone_is_told_and_couples_nothing(recordings, tmp_path):
+    series = recordings / "series" / "operando_coincell_I11"
+    config = tmp_path / "cell.toml"
+    without_fit = CONFIGURATION.split("[fit]", maxsplit=1)[0]
+    config.write_text(without_fit.format(series=series).replace('\nzone = "Europe/London"', ""))
+    said, output = StringIO(), tmp_path / "run.h5"
+    scan = series / "xrd_data" / "1355647_summed_mythen3.xye"
+    reprocess(config, [str(scan)], output, overwrite=False, stop=threading.Event(), console=Console(file=said))
+    assert "declare `zone`" in said.getvalue()
+    with h5py.File(output) as file:
+        assert file["entry/cycling/at_frame/state"].asstr()[0] != "KNOWN"
+
+
 def test_frames_of_a_detector_need_a_calibration_and_scans_a_wavelength(tmp_path):
     config = tmp_path / "cell.toml"
     config.write_text("[scan]\n")

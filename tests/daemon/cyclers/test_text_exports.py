@@ -94,6 +94,36 @@ def test_battery_data_format_tells_utc_itself(tmp_path):
     assert read.samples.cycle.tolist() == [1, 1]
 
 
+MPT = """EC-Lab ASCII FILE
+Nb header lines : 5
+Acquisition started on : {start}
+
+mode\tNs\ttime/s\tEwe/V\t<I>/mA\t
+1\t1\t{first}\t3,3000000E+000\t-2,0000000E+000
+1\t2\t{second}\t3,4000000E+000\t2,0000000E+000
+"""
+
+
+@pytest.mark.parametrize("start", ["07/01/2024 12:00:00.000", "07.01.2024 12:00:00", "07/01/2024 12:00:00,000"])
+def test_ec_lab_writes_the_month_first_and_counts_from_the_start(tmp_path, start):
+    text = MPT.format(start=start, first="0,000000000000000E+000", second="1,050000000000000E+001")
+    read = everything(written(tmp_path / "cell", text, encoding="latin-1"), zone="Europe/Berlin")
+    assert read.said == ()
+    assert read.samples.timestamp_ns.tolist() == [at(2024, 7, 1, 10), at(2024, 7, 1, 10) + 10_500_000_000]
+    assert read.samples.current_A.tolist() == [-0.002, 0.002]
+
+
+def test_an_ec_lab_export_with_absolute_times_is_read_by_them(tmp_path):
+    text = MPT.format(start="?", first="07/01/2024 12:00:00.000", second="07/01/2024 12:00:10.500")
+    read = everything(written(tmp_path / "cell", text), zone="Europe/Berlin")
+    assert read.samples.timestamp_ns.tolist() == [at(2024, 7, 1, 10), at(2024, 7, 1, 10) + 10_500_000_000]
+
+
+def test_an_ec_lab_start_that_is_no_date_with_the_month_first_is_told(tmp_path):
+    text = MPT.format(start="13/07/2024 12:00:00", first="0,0E+000", second="1,0E+001")
+    assert "expected a start written month first" in everything(written(tmp_path / "cell", text), zone="UTC").said[0]
+
+
 def test_a_count_from_the_start_needs_the_start(tmp_path):
     path = written(tmp_path / "cell.bdf", BDF_NAMES)
     assert "needs a declared `start`" in everything(path).said[0]
