@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FRAMES ?= 240
 SPEED ?=
+SEEDS ?= 1 2 3 4
+HOURS ?= 340
 
-.PHONY: help setup demo check test bench clean
+.PHONY: help setup demo check test accuracy bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -31,6 +33,9 @@ check: $(READY)  ## style, types, import contracts
 
 test: $(READY)  ## the tests, fast ones first
 	$(BIN)/python -m pytest
+
+accuracy: $(READY)  ## how right the numbers are, on simulated courses: SEEDS="1 2 3 4" HOURS=340
+	$(BIN)/python tests/accuracy/measure.py --seeds $(SEEDS) --frames $(HOURS)
 
 bench: $(READY)  ## speed, as ratios within one run
 	$(BIN)/python tests/benchmarks/bench.py

@@ -14,9 +14,11 @@ from ringwatch_pipelines.corrections import Corrections, Dark
 from ringwatch_pipelines.darks import DarkStore, DarkSumsOf
 from ringwatch_pipelines.errors import CorrectionError, FrameTypeError, PhaseError
 from ringwatch_pipelines.fit_layout import layout_from_recipe
+from ringwatch_pipelines.frame_quality import LightJudge, LightWatch, Verdict
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.geometry import Geometry
 from ringwatch_pipelines.integration import Binning, build_operator
+from ringwatch_pipelines.lag import Lag, LagMemory
 from ringwatch_pipelines.line_texture import LineTexture, TextureRecipe, line_of_layout
 from ringwatch_pipelines.onsets import OnsetWatch
 from ringwatch_pipelines.operators import Integrated
@@ -48,6 +50,10 @@ class Recipe:
         Rings that must lie where the calibration says; None to take the calibration as it is.
     onset
         How the first appearance of a minor phase is looked for; None to look for none.
+    lag
+        Residual image of earlier frames, to be taken off.
+    light_watch
+        Which frames are refused for their light; None to take every frame.
     """
 
     geometry: Geometry
@@ -61,6 +67,8 @@ class Recipe:
     texture: tuple[TextureRecipe, ...] = ()
     ring_check: RingCheckRecipe | None = None
     onset: OnsetRule | None = None
+    lag: Lag = field(default_factory=Lag)
+    light_watch: LightWatch | None = field(default_factory=LightWatch)
 
     def __post_init__(self) -> None:
         for dark in self.darks:
@@ -94,9 +102,11 @@ class Analyser:
         self._sum = FrameSum(recipe.cadence)
         self._tracker = TrackerState()
         self._textures = tuple(
-            LineTexture(line, geometry=recipe.geometry, corrections=recipe.corrections, axis=self.axis)
+            LineTexture(line, geometry=recipe.geometry, corrections=recipe.corrections, axis=self.axis, lag=recipe.lag)
             for line in recipe.texture
         )
+        self._lag = LagMemory(recipe.lag)
+        self._judge = LightJudge(recipe.light_watch)
         self._blank = _blank(recipe)
         self._onsets = OnsetWatch(recipe.onset)
         self._rings_checked = recipe.ring_check is None
@@ -155,6 +165,8 @@ class Analyser:
         if not np.isfinite(frame.image).all():
             text = f"expected finite counts in a dark, got NaN or infinity from {frame.origin}"
             return FrameResult(refusal=Refusal.NOT_FINITE, text=text)
+        for lag in self._lags:
+            lag.without_light(unique_id=frame.unique_id)
         return FrameResult(dark_index=self._darks.take(frame, timestamp_ns=timestamp_ns))
 
     def _analyse_light(self, frame: Frame, timestamp_ns: int) -> FrameResult:
@@ -166,12 +178,19 @@ class Analyser:
             return FrameResult(refusal=choice.refusal, text=choice.text)
         else:
             dark, dark_index = choice.dark, choice.index
+        verdict = self._judge.readout(frame, dark)
+        if verdict.refusal is not None:
+            return self._refused(frame, verdict)
         try:
             integrated = self._operator.integrate(
                 frame.image, dark=self._dark_sums_of(dark), monitor=self._monitor(frame)
             )
         except FrameTypeError as error:
             return FrameResult(refusal=Refusal.WRONG_TYPE, text=str(error))
+        integrated = replace(integrated, sums=self._lag.taken_off(integrated.sums, unique_id=frame.unique_id))
+        verdict = self._judge.light(frame, integrated.sums, monitor=self._monitor(frame))
+        if verdict.refusal is not None:
+            return self._refused(frame, verdict)
         notices = self._notices(frame, dark, dark_index)
         tracked = self._track(frame, integrated, dark, timestamp_ns)
         return FrameResult(
@@ -183,9 +202,19 @@ class Analyser:
             notices=notices + self._onsets.take(tracked, timestamp_ns=timestamp_ns),
         )
 
+    def _refused(self, frame: Frame, verdict: Verdict) -> FrameResult:
+        """No data; a part of it may be seen again in the next frame."""
+        for lag in self._lags[verdict.light_known :]:
+            lag.unknown(unique_id=frame.unique_id)
+        return FrameResult(refusal=verdict.refusal, text=f"frame {frame.unique_id}: {verdict.text}")
+
+    @property
+    def _lags(self) -> tuple[LagMemory, ...]:
+        return (self._lag, *(texture.lag for texture in self._textures))
+
     def _track(self, frame: Frame, integrated: Integrated, dark: Dark | None, timestamp_ns: int) -> Tracked:
         for texture in self._textures:
-            texture.add(frame.image, dark=dark, monitor=self._monitor(frame))
+            texture.add(frame.image, dark=dark, monitor=self._monitor(frame), unique_id=frame.unique_id)
         whole = self._sum.add(integrated.sums, timestamp_ns=timestamp_ns)
         if whole is None:
             return self.blank(FitState.SUMMED)

@@ -13,6 +13,7 @@ from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.geometry import Geometry
 from ringwatch_pipelines.integration import build_sector_operator
+from ringwatch_pipelines.lag import Lag, LagMemory
 from ringwatch_pipelines.pattern_fit import PatternFit
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis
 from ringwatch_pipelines.phases import Phase, label_from_hkl
@@ -49,9 +50,16 @@ class LineTexture:
     """Follows one line around its ring; frames add up until they are fitted."""
 
     def __init__(
-        self, recipe: TextureRecipe, *, geometry: Geometry, corrections: Corrections, axis: RadialAxis
+        self,
+        recipe: TextureRecipe,
+        *,
+        geometry: Geometry,
+        corrections: Corrections,
+        axis: RadialAxis,
+        lag: Lag | None = None,
     ) -> None:
         self._recipe = recipe
+        self.lag = LagMemory(lag or Lag())
         self._window = _window(recipe, geometry, axis)
         edges_deg = axis.edges_two_theta_deg[self._window.start : self._window.stop + 1]
         self._operator = build_sector_operator(
@@ -70,9 +78,10 @@ class LineTexture:
         """The texture of a frame that was not fitted."""
         return TextureTrack(self._recipe.label)
 
-    def add(self, image: NDArray[Any], *, dark: Dark | None, monitor: float) -> None:
+    def add(self, image: NDArray[Any], *, dark: Dark | None, monitor: float, unique_id: int = 0) -> None:
         """Add a frame, (rows, columns) raw counts."""
         sums = self._operator.integrate(image, dark=self._dark_sums_of(dark), monitor=monitor).sums
+        sums = self.lag.taken_off(sums, unique_id=unique_id)
         self._sums = sums if self._sums is None else self._sums + sums
 
     @property

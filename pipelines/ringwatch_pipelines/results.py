@@ -198,6 +198,12 @@ class Refusal(StrEnum):
     OFFSET_ALREADY_SUBTRACTED = "OFFSET_ALREADY_SUBTRACTED"
     NO_MONITOR = "NO_MONITOR"
     NO_BEAM = "NO_BEAM"
+    PARTIAL_EXPOSURE = "PARTIAL_EXPOSURE"
+    """The rings have less light than monitor and earlier frames tell, with their shape unchanged."""
+    FIRST_FRAME = "FIRST_FRAME"
+    """Among the first after a start, which are configured to be bad."""
+    TRUNCATED = "TRUNCATED"
+    """A part of the rows was not read out."""
     BEFORE_FIRST_DARK = "BEFORE_FIRST_DARK"
 
 

@@ -1,0 +1,152 @@
+"""Measured against true: bias, scatter and coverage, each with what it must reach."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """One quantity over the frames that show it, each (frames,)."""
+
+    value: FloatArray
+    sigma: FloatArray
+    truth: FloatArray
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(frames,) where a number was measured and can be compared."""
+        return np.isfinite(self.value) & np.isfinite(self.sigma) & np.isfinite(self.truth)
+
+    @property
+    def error(self) -> FloatArray:
+        """Measured minus true, of the known ones."""
+        return np.asarray((self.value - self.truth)[self.known])
+
+    @property
+    def relative(self) -> FloatArray:
+        """Error over truth, of the known ones."""
+        return np.asarray(self.error / self.truth[self.known])
+
+    @property
+    def pulls(self) -> FloatArray:
+        """Error over stated sigma, of the known ones."""
+        return np.asarray(self.error / self.sigma[self.known])
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of the table.
+
+    Parameters
+    ----------
+    must
+        What is asked, in words; empty where nothing is.
+    met
+        None where there is nothing to compare with.
+    """
+
+    quantity: str
+    reached: str
+    must: str
+    met: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is asked of one quantity.
+
+    Parameters
+    ----------
+    bias, scatter, rms
+        Largest magnitude of the mean error, largest standard deviation about it, and of both together.
+    coverage
+        Lowest and highest share of frames whose truth lies within one sigma.
+    relative
+        Bias and scatter are relative to the truth.
+    """
+
+    name: str
+    title: str
+    bias: float | None = None
+    scatter: float | None = None
+    rms: float | None = None
+    coverage: tuple[float, float] | None = None
+    relative: bool = True
+    percent: bool = True
+
+
+DEMANDS = (
+    Demand("ratio", "Li (110)/(200), total", bias=0.025, scatter=0.05, coverage=(0.60, 0.75)),
+    Demand("a", "a as the nominal geometry sees it", bias=3e-6, scatter=8e-6, coverage=(0.55, 1.0), percent=False),
+    Demand("c", "c as the nominal geometry sees it", scatter=1e-5, percent=False),
+    Demand("c/a", "c/a", scatter=1e-5, percent=False),
+    Demand("a_true", "a with copper as internal standard", rms=2e-5, percent=False),
+    Demand("size", "size", bias=0.015),
+    Demand("strain", "strain", bias=0.02),
+    Demand("smooth", "smooth I(110)", bias=0.02),
+    Demand("spots", "spot share of (110)", bias=0.015, relative=False, percent=False),
+    Demand("a2", "second harmonic of (110)", bias=0.025, relative=False, percent=False),
+)
+
+
+FEWEST = 6
+"""Frames below which nothing is said."""
+
+
+def figures_of(measured: Mapping[str, Measured]) -> list[Figure]:
+    """Every figure that is asked for; a quantity that was never measured misses."""
+    return [figure for demand in DEMANDS for figure in _figures(demand, measured[demand.name])]
+
+
+def _figures(demand: Demand, measured: Measured) -> list[Figure]:
+    error = measured.relative if demand.relative else measured.error
+    enough = error.size >= FEWEST
+    pairs = (
+        ("bias", demand.bias, abs(float(np.mean(error))) if enough else np.nan),
+        ("scatter", demand.scatter, float(np.std(error)) if enough else np.nan),
+        ("rms", demand.rms, float(np.sqrt(np.mean(error**2))) if enough else np.nan),
+    )
+    found = [
+        Figure(f"{demand.title}: {name}", _text(value, demand), f"< {_text(most, demand)}", met=bool(value < most))
+        for name, most, value in pairs
+        if most is not None
+    ]
+    if demand.coverage is not None:
+        low, high = demand.coverage
+        share = coverage(measured) if enough else np.nan
+        text = f"{low:.0%} to {high:.0%}" if high < 1.0 else f">= {low:.0%}"
+        found.append(Figure(f"{demand.title}: within one sigma", f"{share:.0%}", text, met=bool(low <= share <= high)))
+    return found
+
+
+def coverage(measured: Measured) -> float:
+    """Share of the frames whose truth lies within one stated sigma."""
+    return float(np.mean(np.abs(measured.pulls) < 1.0))
+
+
+def null_figures(name: str, measured: Measured) -> list[Figure]:
+    """Whether z of a phase that is absent (truth 0) is distributed as it should be."""
+    absent = measured.known & (measured.truth == 0.0)
+    z = measured.value[absent] / measured.sigma[absent]
+    spread = float(np.std(z)) if z.size >= FEWEST else np.nan
+    reached = f"sd {spread:.2f}, mean {np.mean(z) if z.size else np.nan:+.2f}"
+    return [Figure(f"{name}: z while absent", reached, "sd 0.9 to 1.15", met=bool(0.9 <= spread <= 1.15))]
+
+
+def _text(value: float, demand: Demand) -> str:
+    return f"{100 * value:.2f} %" if demand.percent else f"{value:.2g}"
+
+
+def table(figures: list[Figure]) -> str:
+    """The figures as text."""
+    width = max(len(figure.quantity) for figure in figures)
+    verdicts = {True: "met", False: "MISSED", None: ""}
+    return "\n".join(
+        f"{figure.quantity:<{width}}  {figure.reached:>22}   {figure.must:<16} {verdicts[figure.met]}".rstrip()
+        for figure in figures
+    )
