@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ringwatch_pipelines.change_points import Onset, OnsetRule, OnsetState, onset_step
-from ringwatch_pipelines.results import Estimate, FitState, Notice, ReferencePhaseTrack, Tracked
+from ringwatch_pipelines.results import Estimate, Notice, ReferencePhaseTrack, Tracked
 
 HUMP = "hump"
 _NS_PER_H = 3.6e12
@@ -56,7 +56,7 @@ class OnsetWatch:
         timestamp_ns
             UTC of the fit's pattern.
         """
-        if self._rule is None or tracked.fit_state is not FitState.CONVERGED:
+        if self._rule is None or not tracked.fit_state.has_values:
             return ()
         self._origin_ns = self._origin_ns or timestamp_ns
         time_h = (timestamp_ns - self._origin_ns) / _NS_PER_H
