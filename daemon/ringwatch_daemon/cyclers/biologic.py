@@ -11,7 +11,7 @@ import numpy as np
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.declarations import Declarations
 from ringwatch_daemon.cyclers.layout import TableLayout, TimeColumn, ValueColumn
-from ringwatch_daemon.cyclers.optional import library
+from ringwatch_daemon.cyclers.optional import library, reading_a_whole
 from ringwatch_daemon.cyclers.sample_columns import samples_from_columns
 from ringwatch_daemon.cyclers.stamps import stamps_from_seconds, start_ns_from_text
 from ringwatch_pipelines.cycling import CyclerSamples
@@ -27,7 +27,6 @@ _CONTROLS = ("control/mA", "control/V/mA")
 _MODE_BITS, _GALVANOSTATIC, _REST = 3, 1, 3
 _HEADER_LINES = re.compile(r"Nb header lines\s*:\s*(\d+)\s*")
 _STARTED = re.compile(r"Acquisition started on\s*:\s*(\d+)[/.](\d+)[/.](\d{4}) (\d+:\d+:\d+(?:[.,]\d+)?)")
-_MPR_FAILURES = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, TypeError, ValueError)
 
 
 def samples_from_mpr(content: bytes, declared: Declarations) -> CyclerSamples:
@@ -39,11 +38,8 @@ def samples_from_mpr(content: bytes, declared: Declarations) -> CyclerSamples:
         It is truncated or damaged, or its zone is not declared.
     """
     galvani = library("galvani", reads="BioLogic .mpr files")
-    try:
+    with reading_a_whole(".mpr file"):
         file = galvani.MPRfile(BytesIO(content))
-    except _MPR_FAILURES as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise CyclerError(f"expected a whole .mpr file, got one that is truncated or damaged: {text}") from error
     rows, started = file.data, getattr(file, "timestamp", None)
     if started is None:
         raise CyclerError("expected the start of the acquisition in the log of an .mpr file, got a file without a log")

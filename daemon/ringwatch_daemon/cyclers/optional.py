@@ -1,5 +1,7 @@
 """Libraries that only some formats need."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -20,3 +22,21 @@ def library(name: str, *, reads: str) -> Any:
         raise CyclerError(
             f"{reads} are read with {name}, which is not installed: pip install 'ringwatch[cyclers]'"
         ) from error
+
+
+@contextmanager
+def reading_a_whole(what: str) -> Iterator[None]:
+    """Tell what a library says of a damaged file as one sentence: on damaged bytes libraries raise anything.
+
+    Raises
+    ------
+    CyclerError
+        Anything was raised inside.
+    """
+    try:
+        yield
+    except CyclerError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise CyclerError(f"expected a whole {what}, got one that is truncated, damaged or unknown: {text}") from error

@@ -13,6 +13,7 @@ from ringwatch_daemon.cyclers.biologic import MPR_MAGIC, samples_from_mpr
 from ringwatch_daemon.cyclers.csv_file import CsvCycler, CsvCyclerConfig
 from ringwatch_daemon.cyclers.declarations import Declarations, FileCyclerConfig
 from ringwatch_daemon.cyclers.neware import NDA_MAGIC, NDAX_DATA, samples_from_nda, samples_from_ndax
+from ringwatch_daemon.cyclers.optional import reading_a_whole
 from ringwatch_daemon.cyclers.text_export import layout_from_lines
 from ringwatch_daemon.cyclers.whole_file import WholeFileCycler
 from ringwatch_daemon.cyclers.workbook import samples_from_workbook
@@ -23,11 +24,8 @@ _MAGIC_BYTES = 64
 
 
 def _samples_from_archive(content: bytes, declared: Declarations) -> CyclerSamples:
-    try:
-        with zipfile.ZipFile(BytesIO(content)) as archive:
-            parts = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise CyclerError(f"expected a whole .ndax or Excel file, got a truncated or damaged one: {error}") from error
+    with reading_a_whole(".ndax or Excel file"), zipfile.ZipFile(BytesIO(content)) as archive:
+        parts = archive.namelist()
     if NDAX_DATA in parts:
         return samples_from_ndax(content, declared)
     if any(part.startswith("xl/") for part in parts):

@@ -5,9 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_pipelines.cycling import CyclerSamples
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
+
+MOST_V = 1000.0
+MOST_A = 10_000.0
+"""No cycler reaches beyond these."""
 
 
 def samples_from_columns(
@@ -20,7 +25,17 @@ def samples_from_columns(
     cycle: NDArray[Any] | None,
     step: NDArray[Any] | None,
 ) -> CyclerSamples:
-    """Samples of (rows,) columns; cycle and step are None where the file does not count them."""
+    """Samples of (rows,) columns; cycle and step are None where the file does not count them.
+
+    Raises
+    ------
+    CyclerError
+        Voltages or currents are not those of a cell: most binary formats carry no checksum.
+    """
+    for values, limit, unit in ((voltage_V, MOST_V, "V"), (current_A, MOST_A, "A")):
+        found = np.abs(values[np.isfinite(values)])
+        if found.size and found.max() > limit:
+            raise CyclerError(f"expected at most {limit:g} {unit}, got {found.max():g} {unit}: the file is damaged")
     untold = np.full(cycler_timestamp_ns.size, -1, dtype=np.int64)
     return CyclerSamples(
         timestamp_ns=read_only(cycler_timestamp_ns + clock_offset_ns),

@@ -184,9 +184,11 @@ def utc_ns_from_wall_clock(wall_ns: NDArray[np.int64], *, zone: str) -> NDArray[
     Raises
     ------
     CyclerError
-        There is no such zone, or no clock of it ever showed such a time.
+        There is no such zone, no clock of it ever showed such a time, or it lies outside of 1990 to 2200.
     """
     place = zone_from_name(zone)
+    if wall_ns.size and not _EARLIEST_NS < wall_ns.min() <= wall_ns.max() < _LATEST_NS:
+        raise CyclerError("expected stamps from 1990 to 2200, got others: the file is damaged or its clock was not set")
     # No zone changes its clocks but at a quarter of an hour.
     quarters, rows = np.unique(wall_ns // _QUARTER_NS, return_inverse=True)
     offsets = np.array([_offsets_ns(int(quarter), place) for quarter in quarters], dtype=np.int64).reshape(-1, 2)

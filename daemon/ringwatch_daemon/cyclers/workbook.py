@@ -9,7 +9,7 @@ import numpy as np
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.csv_file import HEAD_LINES
 from ringwatch_daemon.cyclers.declarations import Declarations
-from ringwatch_daemon.cyclers.optional import library
+from ringwatch_daemon.cyclers.optional import library, reading_a_whole
 from ringwatch_daemon.cyclers.table import Table
 from ringwatch_daemon.cyclers.text_export import layout_from_lines
 from ringwatch_pipelines.cycling import CyclerSamples
@@ -27,11 +27,9 @@ def samples_from_workbook(content: bytes, declared: Declarations) -> CyclerSampl
         It is damaged, no sheet of it is a cycler's table, or a row of one is not data.
     """
     calamine = library("python_calamine", reads="Excel files")
-    try:
+    with reading_a_whole("Excel file"):
         book = calamine.CalamineWorkbook.from_filelike(BytesIO(content))
         sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
-    except (calamine.CalamineError, OSError, ValueError) as error:
-        raise CyclerError(f"expected a whole Excel file, got one that is truncated or damaged: {error}") from error
     found: list[CyclerSamples] = []
     said: list[str] = []
     for name, rows in sheets.items():

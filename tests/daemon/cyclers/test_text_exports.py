@@ -167,8 +167,8 @@ def test_text_that_is_no_known_export_gives_a_sentence(tmp_path, text, sentence)
     [
         ("Record".encode("utf-16"), "got UTF-16"),
         (b"\x00\x01\x00\x00Standard Jet DB\x00", "got its database: export it as CSV or Excel"),
-        (b"PK\x03\x04 and nothing else", "truncated or damaged"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 old Excel", "truncated or damaged"),
+        (b"PK\x03\x04 and nothing else", "truncated, damaged or unknown"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 old Excel", "truncated, damaged or unknown"),
     ],
 )
 def test_binary_that_is_no_known_format_gives_a_sentence(tmp_path, content, sentence):

@@ -10,6 +10,7 @@ from openpyxl import Workbook
 from fakes.cycler_reading import drained, everything, reader_of, written
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.optional import library
+from ringwatch_daemon.cyclers.sample_columns import samples_from_columns
 from ringwatch_daemon.cyclers.stamps import utc_ns_from_wall_clock
 from ringwatch_daemon.cyclers.whole_file import WholeFileCycler
 from ringwatch_pipelines.cycling import CyclerSamples
@@ -145,6 +146,27 @@ def test_a_wall_clock_is_followed_through_the_repeated_hour():
 def test_an_hour_that_no_clock_showed_is_not_placed():
     with pytest.raises(CyclerError, match="no clock in Europe/Berlin ever showed 2024-03-31 02:30:00"):
         utc_ns_from_wall_clock(np.array([wall(2024, 3, 31, 2, 30)]), zone="Europe/Berlin")
+
+
+@pytest.mark.parametrize("stamp_ns", [0, 2**63 - 1])
+def test_a_stamp_of_another_age_is_not_placed(stamp_ns):
+    with pytest.raises(CyclerError, match="expected stamps from 1990 to 2200"):
+        utc_ns_from_wall_clock(np.array([wall(2024, 7, 1), stamp_ns]), zone="Europe/Berlin")
+
+
+@pytest.mark.parametrize(("voltage_V", "current_A"), [(23_260_789.0, 0.0), (3.7, -1e30)])
+def test_what_no_cell_has_is_no_sample(voltage_V, current_A):
+    one = np.ones(1, dtype=np.int64)
+    with pytest.raises(CyclerError, match="the file is damaged"):
+        samples_from_columns(
+            cycler_timestamp_ns=one,
+            clock_offset_ns=0,
+            voltage_V=np.array([voltage_V]),
+            current_A=np.array([current_A]),
+            charge_C=np.array([np.nan]),
+            cycle=None,
+            step=None,
+        )
 
 
 def test_an_empty_series_needs_no_placing():
