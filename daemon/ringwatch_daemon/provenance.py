@@ -51,6 +51,7 @@ def _sample(settings: Settings) -> Iterator[Provenance]:
     yield Provenance("sample/description", sample.description)
     if sample.area_cm2 is not None:
         yield Provenance("sample/electrode_area", sample.area_cm2, "cm^2")
+    yield Provenance("sample/symmetric", sample.symmetric)
 
 
 def _of_frames(settings: Settings, recipe: Recipe) -> Iterator[Provenance]:

@@ -52,6 +52,8 @@ def missing_from_run(run: RunSeries, patterns: PatternMap | None) -> tuple[str, 
         notes.append("The run has no samples of a cycler, so voltage, current, charge and resistance are missing.")
     elif not run.coupled.any() and run.file.frames:
         notes.append("No frame lies within the samples of the cycler, so nothing is shown against charge.")
+    if run.cell is not None and not run.symmetric:
+        notes.append("The cell is not declared symmetric, so its V / I is no resistance and is not shown.")
     if not run.file.text("ledger/stopped"):
         notes.append(
             "The file tells no end of the run: it still goes on, or it was cut off. What had been written is shown."

@@ -22,7 +22,7 @@ body { margin: 0 auto; max-width: 62rem; padding: 1rem; color: #16191d; backgrou
 body { font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: .5rem 0; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem; }
 nav { font-size: .9rem; } nav a { margin-right: .8rem; display: inline-block; } a { color: #0b5a97; }
-figure { margin: .5rem 0 1rem; } img { width: 100%; height: auto; display: block; }
+figure { margin: .5rem 0 1rem; } img { width: 100%; min-width: 38rem; height: auto; display: block; }
 figcaption, .quiet { color: var(--quiet); font-size: .9rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
 th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -116,7 +116,7 @@ def _section(figure: ReportFigure, directory: Path) -> str:
     files = ", ".join(f'<a href="{escape(figure.name)}.{form}">{form}</a>' for form in forms)
     return (
         f'<h2 id="{escape(figure.name)}">{escape(figure.title)}</h2><figure>'
-        f'<img alt="{escape(figure.title)}" src="data:image/svg+xml;base64,{data}">'
+        f'<div class="wide"><img alt="{escape(figure.title)}" src="data:image/svg+xml;base64,{data}"></div>'
         f"<figcaption>{escape(figure.caption)} Files: {files}; numbers: {tables}</figcaption></figure>"
     )
 

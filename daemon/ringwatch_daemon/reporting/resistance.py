@@ -18,8 +18,8 @@ from ringwatch_pipelines.short_circuits import (
 
 
 def resistance_figures(run: RunSeries) -> Iterator[ReportFigure]:
-    """Resistance and noise of the voltage against time."""
-    if run.cell is None:
+    """Resistance and noise of the voltage against time, unless V / I is known to be no resistance."""
+    if run.cell is None or not run.symmetric:
         return
     found = _resistances(run.cell)
     if not any(np.isfinite(one.resistance_ohm) for one in found):

@@ -20,6 +20,8 @@ TextArray = NDArray[np.str_]
 
 NS_PER_H = 3.6e12
 ROWS_A_BLOCK = 2048
+BROKEN = (OSError, RuntimeError, KeyError)
+"""What HDF5 raises for a damaged block, its metadata or a link; the part it belongs to is then missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,12 @@ class RunFile:
         self.path = path
         try:
             self._file = h5py.File(path, "r", locking=False)
-        except OSError as error:
-            raise InputFileError(f"expected the file of a run in {path}, but it cannot be read: {error}") from error
-        entry = self._file.get("entry")
-        if not isinstance(entry, h5py.Group) or "frames/timestamp_ns" not in entry:
+            entry = self._file.get("entry")
+            is_run = isinstance(entry, h5py.Group) and "frames/timestamp_ns" in entry
+        except BROKEN as error:
+            why = "there is no such file" if not path.exists() else str(error)
+            raise InputFileError(f"expected the file of a run in {path}, but it cannot be read: {why}") from error
+        if not is_run:
             self._file.close()
             raise InputFileError(f"expected the file of a run in {path}, but it has no /entry/frames")
         self._entry = entry
@@ -70,14 +74,10 @@ class RunFile:
     @cached_property
     def frames(self) -> int:
         """Rows that every (frames, ...) dataset has; a run that grows may have more in some."""
-        groups = (
-            self._entry[name] for name in ("frames", "tracking", "azint1d", "cycling/at_frame") if name in self._entry
-        )
+        groups = ("frames", "tracking", "azint1d", "cycling/at_frame")
+        datasets = [self._dataset(f"{group}/{name}") for group in groups for name in self.names(group)]
         return min(
-            int(item.shape[0])
-            for group in groups
-            for item in group.values()
-            if isinstance(item, h5py.Dataset) and item.ndim and item.maxshape[0] is None
+            int(dataset.shape[0]) for dataset in datasets if dataset is not None and dataset.ndim and _grows(dataset)
         )
 
     def numbers(self, path: str, *, columns: IntArray | None = None) -> FloatArray | None:
@@ -87,7 +87,7 @@ class RunFile:
             return None
         try:
             values = dataset[()] if columns is None else _columns(dataset, columns)
-        except OSError:
+        except BROKEN:
             return None
         return np.asarray(values[: self._rows(path, dataset)], dtype=np.float64)
 
@@ -98,7 +98,7 @@ class RunFile:
             return None
         try:
             return np.asarray(dataset[row], dtype=np.float64)
-        except OSError:
+        except BROKEN:
             return None
 
     def integers(self, path: str) -> IntArray | None:
@@ -108,7 +108,7 @@ class RunFile:
             return None
         try:
             return np.asarray(dataset[()][: self._rows(path, dataset)], dtype=np.int64)
-        except OSError:
+        except BROKEN:
             return None
 
     def texts(self, path: str) -> TextArray | None:
@@ -118,35 +118,40 @@ class RunFile:
             return None
         try:
             values = dataset[()]
-        except OSError:
+        except BROKEN:
             return None
         return np.char.decode(values[: self._rows(path, dataset)], "utf-8", "replace")
 
     def text(self, path: str) -> str:
         """A single text; empty where there is none."""
         dataset = self._dataset(path)
-        if dataset is None or dataset.shape != ():
-            return ""
-        value = dataset[()]
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        value = self._single(dataset)
+        return _printable(value)
 
     def number(self, path: str) -> float:
         """A single number; NaN where there is none."""
         dataset = self._dataset(path)
-        if dataset is None or dataset.shape != () or dataset.dtype.kind not in "iufb":
+        if dataset is None or dataset.dtype.kind not in "iufb":
             return float("nan")
-        return float(dataset[()])
+        value = self._single(dataset)
+        return float("nan") if value is None else float(value)
 
     def attribute(self, path: str, name: str) -> str:
         """A text attribute of a dataset, empty where there is none."""
         dataset = self._dataset(path)
-        value = "" if dataset is None else dataset.attrs.get(name, "")
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        try:
+            value = "" if dataset is None else dataset.attrs.get(name, "")
+        except BROKEN:
+            return ""
+        return _printable(value)
 
     def names(self, path: str) -> tuple[str, ...]:
         """What stands in a group, in the order in which it was made where the file keeps that."""
-        group = self._entry.get(path)
-        return tuple(group) if isinstance(group, h5py.Group) else ()
+        try:
+            group = self._entry.get(path)
+            return tuple(group) if isinstance(group, h5py.Group) else ()
+        except BROKEN:
+            return ()
 
     def has(self, path: str) -> bool:
         """Whether a dataset is there."""
@@ -160,7 +165,7 @@ class RunFile:
         for start in range(0, self.frames, ROWS_A_BLOCK):
             try:
                 yield start, np.asarray(dataset[start : min(start + ROWS_A_BLOCK, self.frames)], dtype=np.float32)
-            except OSError:
+            except BROKEN:
                 return
 
     def events(self) -> tuple[EventEntry, ...]:
@@ -173,13 +178,37 @@ class RunFile:
         return tuple(EventEntry(int(ns), int(row), str(k), str(t), float(s)) for ns, row, k, t, s in rows)
 
     def _dataset(self, path: str) -> h5py.Dataset | None:
-        item = self._entry.get(path)
+        try:
+            item = self._entry.get(path)
+        except BROKEN:
+            return None
         return item if isinstance(item, h5py.Dataset) else None
+
+    @staticmethod
+    def _single(dataset: h5py.Dataset | None) -> Any:
+        """The one value of a dataset, None where there is none."""
+        if dataset is None or dataset.shape != ():
+            return None
+        try:
+            return dataset[()]
+        except BROKEN:
+            return None
 
     def _rows(self, path: str, dataset: h5py.Dataset) -> int | None:
         """A run that grows has the same frames in everything that the report shows."""
         of_frames = path.startswith(("frames/", "tracking/", "azint1d/I", "cycling/at_frame/"))
-        return self.frames if of_frames and dataset.maxshape[0] is None else None
+        return self.frames if of_frames and dataset.ndim and _grows(dataset) else None
+
+
+def _printable(value: Any) -> str:
+    """Text that can be written again, also where a damaged block gave bytes that are none."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
+    return text.encode("utf-8", "replace").decode()
+
+
+def _grows(dataset: h5py.Dataset) -> bool:
+    """Whether it has a row for every frame, sample or event."""
+    return dataset.maxshape[0] is None
 
 
 def _columns(dataset: h5py.Dataset, columns: IntArray) -> NDArray[Any]:

@@ -88,7 +88,7 @@ class RunSeries:
         states = self.file.texts("tracking/fit_state")
         if states is None:
             return np.zeros(0, dtype=np.int64)
-        return self.in_time_order(np.asarray(states == FitState.CONVERGED.value))
+        return self.in_time_order(np.isin(states, [state.value for state in FitState if state.has_values]))
 
     @cached_property
     def marks_h(self) -> FloatArray:
@@ -99,6 +99,11 @@ class RunSeries:
     def cell(self) -> CellSeries | None:
         """The cycler's series."""
         return cell_series_from_file(self.file, zero_ns=self.zero_ns)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether V / I is the resistance of the cell; taken for true where the file does not tell."""
+        return self.file.number("sample/symmetric") != 0.0
 
     @cached_property
     def coupled(self) -> BoolArray:

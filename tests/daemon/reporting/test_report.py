@@ -13,7 +13,7 @@ from rich.console import Console
 from fakes import records
 from ringwatch_daemon.core.columns import columns_from_tracked
 from ringwatch_daemon.core.errors import InputFileError
-from ringwatch_daemon.core.records import CyclingSamples, Event, FrameState
+from ringwatch_daemon.core.records import CyclingSamples, Event, FrameState, Provenance
 from ringwatch_daemon.report import PAGE, report
 from ringwatch_daemon.reporting.numbers import NumberTable
 from ringwatch_daemon.reporting.style import ReportFigure, new_figure, style
@@ -176,6 +176,14 @@ def test_a_run_without_phases_says_so(tmp_path):
     assert (tmp_path / "out" / "patterns_waterfall.svg").exists()
 
 
+def test_a_cell_that_is_not_symmetric_has_no_resistance(tmp_path):
+    start, frames = without_phases()
+    start = replace(start, provenance=(*start.provenance, Provenance("sample/symmetric", value=False)))
+    page = made(write(tmp_path / "run.h5", cycler(), *frames, start=start), tmp_path / "out")
+    assert "not declared symmetric" in page
+    assert not (tmp_path / "out" / "resistance.svg").exists()
+
+
 def test_an_empty_run_says_so(tmp_path):
     page = made(write(tmp_path / "run.h5"), tmp_path / "out")
     assert "no frame was announced" in page
@@ -226,6 +234,21 @@ def test_frames_without_a_time_are_counted_and_nothing_is_drawn_against_time(tmp
     page = made(write(tmp_path / "run.h5", *frames), tmp_path / "out")
     assert "No frame has a time" in page
     assert [path.stem for path in (tmp_path / "out").glob("*.svg")] == ["frames"]
+
+
+def test_a_damaged_part_is_missing_and_the_rest_is_shown(tmp_path):
+    start, frames = without_phases()
+    path = write(tmp_path / "run.h5", cycler(), *frames, start=start)
+    with h5py.File(path) as file:
+        where = file["entry/azint1d/I"].id.get_chunk_info(0).byte_offset
+        voltage = file["entry/cycling/voltage_V"].id.get_chunk_info(0).byte_offset
+    raw = bytearray(path.read_bytes())
+    raw[where : where + 64] = b"\xff" * 64
+    raw[voltage : voltage + 64] = b"\xff" * 64
+    at = raw.index(b"cell voltage")
+    raw[at : at + 4] = b"\xc1\xc1\xc1\xc1"
+    path.write_bytes(raw)
+    assert "3 processed" in made(path, tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [b"", b"no HDF5 at all", None])
