@@ -35,6 +35,7 @@ from ringwatch_pipelines.patterns import Pattern
 from ringwatch_pipelines.phase_tracks import tracked_from_fit
 from ringwatch_pipelines.phases import PhaseRole, Site, phase_from_cell
 from ringwatch_pipelines.results import FitState, PeakState
+from ringwatch_pipelines.tracking import TrackerState, track
 
 DRAWS = 60
 LAYOUT = layout_from_recipe(recipe(lagp(), lithium(), lioh()))
@@ -524,8 +525,11 @@ def test_the_recorded_nickel_frame_gives_its_lattice(recordings):
     columns = (integrated.radial, integrated.intensity, integrated.sigma, integrated.sum_normalization)
     measured_pattern = Pattern(*(np.asarray(column, dtype=float) for column in columns))
     result = fit_pattern(pattern=measured_pattern, layout=layout)
-    track = tracked_from_fit(result).phases[0]
-    assert track.state is PeakState.PRESENT
-    assert dict(track.lattice)["a"].value == pytest.approx(3.5238, abs=4e-4)
-    assert len(track.peaks.hkl) >= 10
-    assert np.all(track.peaks.area > 0.0)
+    solid = tracked_from_fit(result).phases[0]
+    assert solid.state is PeakState.PRESENT
+    assert dict(solid.lattice)["a"].value == pytest.approx(3.5238, abs=4e-4)
+    assert len(solid.peaks.hkl) >= 10
+    assert np.all(solid.peaks.area > 0.0)
+    _, _, tracked = track(TrackerState(), measured_pattern, layout.recipe)
+    assert tracked.fit_state is FitState.MISFIT
+    assert dict(tracked.phases[0].lattice)["a"].value == pytest.approx(3.5238, abs=4e-4)
