@@ -53,6 +53,8 @@ class Scan:
         shapes = {array.shape for array in (self.two_theta_deg, self.intensity, self.sigma) if array is not None}
         if len(shapes) != 1 or self.two_theta_deg.ndim != 1:
             raise PatternError(f"a scan needs arrays of one length, got shapes {sorted(shapes)} from {self.origin}")
+        if not np.isfinite(self.two_theta_deg).all():
+            raise PatternError(f"expected finite angles in a scan, got others from {self.origin}")
         if self.end_ns < self.start_ns:
             back_s = (self.start_ns - self.end_ns) / NS_PER_S
             raise PatternError(f"a scan cannot end {back_s:g} s before it starts, as that from {self.origin}")
@@ -112,7 +114,7 @@ def axis_from_scan(scan: Scan) -> RadialAxis:
         raise PatternError(f"expected a scan of at least {FEWEST_POINTS} points, got {angles.size} from {scan.origin}")
     widths = np.diff(angles)
     usual = float(np.median(widths))
-    if not (np.isfinite(angles).all() and usual > 0 and widths.min() > 0):
+    if not (usual > 0 and widths.min() > 0):
         raise PatternError(f"expected rising angles in a scan, got others from {scan.origin}")
     index = np.concatenate([[0], np.cumsum(np.round(widths / usual))])
     if index[-1] >= MOST_BINS:

@@ -76,7 +76,7 @@ def test_points_beyond_the_first_scan_are_left_out_and_told_once():
     [
         (np.arange(10, 10.1, 0.01), "at least 16 points, got 10"),
         (np.r_[np.arange(10, 20, 0.01), 19.0], "expected rising angles"),
-        (np.r_[np.arange(10, 11, 0.01), np.nan], "expected rising angles"),
+        (np.r_[np.arange(10, 11, 0.01), np.nan], "expected finite angles"),
         (10 + np.cumsum(np.linspace(0.01, 0.012, 500)), "steps off"),
         (np.r_[np.arange(10, 10.1, 1e-4), 60.0], "at most 200000 steps"),
     ],

@@ -103,7 +103,7 @@ def _from_xrdml(content: bytes) -> tuple[ScanImage, ...]:
         raise InputFileError("expected an .xrdml file without entities of its own")
     try:
         root = ET.fromstring(content)  # noqa: S314 - entities, which could grow, are refused above
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:
         raise InputFileError(f"expected a whole .xrdml file, got one that is truncated or damaged: {error}") from error
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]

@@ -2,10 +2,13 @@
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fakes.clock import ManualClock
 from fakes.intake import RecordingIntake
@@ -89,6 +92,20 @@ def test_what_is_no_scan_gives_a_sentence(tmp_path, content, sentence):
     with pytest.raises(InputFileError, match=sentence) as caught:
         read_scans(path)
     assert str(path) in str(caught.value)
+
+
+@given(
+    beginning=st.sampled_from(
+        [b"", b"10 5 1\n10.1 6 1\n", b"<?xml version='1.0'?><xrdMeasurements", XRDML[:900].encode()]
+    ),
+    rest=st.binary(max_size=300),
+)
+def test_no_bytes_bring_the_reader_of_scans_down(tmp_path_factory, beginning, rest):
+    path = tmp_path_factory.mktemp("bytes") / "scan"
+    path.write_bytes(beginning + rest)
+    with suppress(InputFileError):
+        for image in read_scans(path):
+            assert image.two_theta_deg.shape == image.intensity.shape
 
 
 def columns(count=20):
