@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event as StopRequest
 
@@ -27,7 +28,11 @@ from ringwatch_daemon.provenance import provenance_of
 from ringwatch_daemon.recipes import metadata_names, recipe_from_settings, scan_recipe_from_settings
 from ringwatch_daemon.settings import CyclerSettings, ScanSettings, Settings, StreamSettings, ValueColumnSettings
 from ringwatch_daemon.settings_file import load_settings
+from ringwatch_daemon.sinks.cut_off_run import CutOffRun, find_cut_off_run
 from ringwatch_daemon.sinks.nexus import NexusFile
+from ringwatch_daemon.sinks.resumable_file import ResumableFile, fingerprint_of
+from ringwatch_daemon.sinks.run_memory import SEQUENCE, memory_folder
+from ringwatch_daemon.sinks.sequence_mark import SequenceMark
 from ringwatch_daemon.sinks.zmq_publisher import CurveKeys, ZmqPublisher
 from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, perkin_elmer_pvs
 from ringwatch_daemon.sources.channel_access import ChannelAccessSource, ChannelAccessSourceConfig
@@ -50,6 +55,7 @@ from ringwatch_pipelines.timeline import Timeline
 LOG = logging.getLogger(__name__)
 RECORDS_CAPACITY = 256
 CYCLER_CAPACITY = 64
+S_PER_H = 3600.0
 NAN = float("nan")
 
 
@@ -73,6 +79,10 @@ class RunPlan:
         Hears whether the source is connected, and one line about it, whenever that changes.
     watchers
         Sinks besides the file and the stream.
+    resumable
+        Keep beside the file what lets a later process go on with the run, should this one be cut off.
+    resume_within_s
+        Go on with a run of the same configuration that was cut off no longer ago; None for never.
     """
 
     settings: Settings
@@ -84,15 +94,19 @@ class RunPlan:
     publish: bool = True
     tell: Callable[[bool, str], None] = lambda *_: None
     watchers: tuple[Sink, ...] = ()
+    resumable: bool = False
+    resume_within_s: float | None = None
 
 
-def serve(config: Path, *, output: Path | None, stop: StopRequest) -> None:
+def serve(config: Path, *, output: Path | None, fresh: bool = False, stop: StopRequest) -> None:
     """Run the daemon until `stop` is set; systemd, if it is there, is kept informed.
 
     Parameters
     ----------
     output
         File to write; by default one named after the time, in the run directory.
+    fresh
+        Begin a new run, also after one that was cut off.
 
     Raises
     ------
@@ -101,14 +115,18 @@ def serve(config: Path, *, output: Path | None, stop: StopRequest) -> None:
     """
     settings = load_settings(config)
     service = ServiceNotifier.from_environment()
+    # Recorded frames can be taken once more from their files, a detector's cannot.
+    live, resume_hours = settings.detector.protocol != "files", settings.run.resume_hours
     plan = RunPlan(
         settings=settings,
         configuration=config.read_text(encoding="utf-8"),
         source=live_source(settings),
-        overflow=Overflow.WAIT if settings.detector.protocol == "files" else Overflow.DROP_NEWEST,
+        overflow=Overflow.DROP_NEWEST if live else Overflow.WAIT,
         output=output,
         publish=settings.stream.enabled,
         tell=lambda connected, text: service.status(f"{'connected' if connected else 'not connected'}: {text}"),
+        resumable=live,
+        resume_within_s=resume_hours * S_PER_H if live and resume_hours is not None and not fresh else None,
     )
     carry_out(
         plan,
@@ -149,17 +167,15 @@ def build_run(plan: RunPlan) -> Run:
         Something that the settings name cannot be read, opened or bound.
     """
     settings, clock = plan.settings, SystemClock()
-    output = plan.output or _output_of(settings, clock)
-    _require_writable(output, overwrite=plan.overwrite)
     recipe = recipe_from_settings(settings) if settings.scan is None else scan_recipe_from_settings(settings)
     analyser = ScanAnalyser(recipe) if isinstance(recipe, ScanRecipe) else Analyser(recipe)
     facts = provenance_of(settings, recipe, configuration=plan.configuration)
     reported = tuple((phase.name, phase.reported_lines) for phase in settings.phases)
 
-    def begin_run(started_ns: int) -> RunStart:
+    def start_of(run_id: str, started_ns: int) -> RunStart:
         blank = analyser.blank()
         return RunStart(
-            run_id=output.stem,
+            run_id=run_id,
             started_ns=started_ns,
             axis=analyser.axis,
             norm=analyser.norm,
@@ -167,6 +183,13 @@ def build_run(plan: RunPlan) -> Run:
             fixed_tables=fixed_tables_from_tracked(blank),
             provenance=facts,
         )
+
+    cut_off = _cut_off_run(plan, start_of("", 0), clock) if isinstance(analyser, Analyser) else None
+    output = cut_off.path if cut_off is not None else plan.output or _output_of(settings, clock)
+    if cut_off is None:
+        _require_writable(output, overwrite=plan.overwrite)
+    elif cut_off.resumption.checkpoint is not None and isinstance(analyser, Analyser):
+        analyser.recall(cut_off.resumption.checkpoint.memory)
 
     intake = Intake(capacity=settings.detector.queue_frames, overflow=plan.overflow, clock=clock)
     records: Channel[Record] = Channel("records", RECORDS_CAPACITY)
@@ -185,16 +208,18 @@ def build_run(plan: RunPlan) -> Run:
         coupler=coupler,
         cycler=found,
         records=records,
-        begin_run=begin_run,
+        begin_run=partial(start_of, output.stem),
         clock=clock,
         tell=plan.tell,
         cell_watch=cell_watch,
+        remember=analyser.memory if plan.resumable and isinstance(analyser, Analyser) else None,
+        resumed=None if cut_off is None else cut_off.resumption,
     )
     return Run(
         source=BegunByFirstScan(plan.source, analyser.begin) if isinstance(analyser, ScanAnalyser) else plan.source,
         intake=intake,
         analysis=AnalysisStage(parts),
-        sinks=SinkStage(records=records, sinks=_sinks(plan, output)),
+        sinks=SinkStage(records=records, sinks=_sinks(plan, output, cut_off)),
         cycler=cycler,
     )
 
@@ -276,14 +301,28 @@ def _require_writable(output: Path, *, overwrite: bool) -> None:
         raise SettingsError(f"expected a file that can be written, but {output} cannot be")
 
 
-def _sinks(plan: RunPlan, output: Path) -> tuple[Sink, ...]:
-    sinks: list[Sink] = [NexusFile(path=output, overwrite=plan.overwrite)]
+def _cut_off_run(plan: RunPlan, start: RunStart, clock: Clock) -> CutOffRun | None:
+    if plan.resume_within_s is None:
+        return None
+    return find_cut_off_run(
+        plan.output or plan.settings.run.directory,
+        fingerprint=fingerprint_of(start),
+        max_age_s=plan.resume_within_s,
+        now_ns=clock.utc_ns(),
+    )
+
+
+def _sinks(plan: RunPlan, output: Path, cut_off: CutOffRun | None) -> tuple[Sink, ...]:
+    file = NexusFile(path=output, overwrite=plan.overwrite, resume=cut_off is not None)
+    rows = None if cut_off is None else cut_off.resumption.totals.announced
+    sinks: list[Sink] = [ResumableFile(output, file, resumed_rows=rows) if plan.resumable else file]
     if plan.publish:
-        sinks.append(_publisher(plan.settings.stream))
+        mark = SequenceMark(memory_folder(output) / SEQUENCE) if plan.resumable else None
+        sinks.append(_publisher(plan.settings.stream, mark, None if cut_off is None else cut_off.next_seq))
     return (*sinks, *plan.watchers)
 
 
-def _publisher(stream: StreamSettings) -> ZmqPublisher:
+def _publisher(stream: StreamSettings, mark: SequenceMark | None, resumed_seq: int | None) -> ZmqPublisher:
     curve = None
     if stream.curve_directory is not None:
         curve = CurveKeys.from_directory(stream.curve_directory)
@@ -293,6 +332,8 @@ def _publisher(stream: StreamSettings) -> ZmqPublisher:
         curve=curve,
         insecure=stream.insecure,
         history_bytes=round(stream.history_MiB * 2**20),
+        mark=mark,
+        resumed_seq=resumed_seq,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.cadence import Cadence, FrameSum
 from ringwatch_pipelines.change_points import OnsetRule
 from ringwatch_pipelines.corrections import Corrections, Dark
@@ -126,6 +127,42 @@ class Analyser:
     def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
         """The tracks of a frame that was not fitted: every phase, line and peak, without values."""
         return replace(self._blank, fit_state=fit_state)
+
+    def memory(self) -> AnalyserMemory:
+        """What the frames so far leave to the next one."""
+        tracker = self._tracker
+        sums, began_ns = self._sum.begun
+        return AnalyserMemory(
+            darks=self._darks.memory(),
+            parameters=tracker.parameters,
+            chi_square=tracker.chi_square,
+            misfits=tracker.misfits,
+            sums=sums,
+            sum_began_ns=began_ns,
+            textures=tuple(texture.begun for texture in self._textures),
+            onsets=self._onsets.memory,
+            told_dark=self._told_dark,
+            told_offset=self._told_offset,
+            rings_checked=self._rings_checked,
+        )
+
+    def recall(self, memory: AnalyserMemory) -> None:
+        """Go on where another analyser of the same recipe was."""
+        self._darks.recall(memory.darks)
+        self._sum.resume(memory.sums, memory.sum_began_ns)
+        for texture, sums in zip(self._textures, memory.textures, strict=True):
+            texture.resume(sums)
+        if self._recipe.fit is not None:
+            self._tracker = TrackerState(
+                layout=layout_from_recipe(self._recipe.fit),
+                two_theta_deg=None if memory.parameters is None else self.axis.two_theta_deg,
+                parameters=memory.parameters,
+                chi_square=memory.chi_square,
+                misfits=memory.misfits,
+            )
+        self._onsets.recall(memory.onsets)
+        self._told_dark, self._told_offset = memory.told_dark, memory.told_offset
+        self._rings_checked = memory.rings_checked
 
     def analyse(self, frame: Measured, *, timestamp_ns: int) -> FrameResult:
         """Analyse the next frame of the run.

@@ -31,6 +31,15 @@ class FrameSum:
         self._sums: BinSums | None = None
         self._began_ns = 0
 
+    @property
+    def begun(self) -> tuple[BinSums | None, int]:
+        """The sum that is not complete yet, None for none, and the time (UTC, ns) of its first frame."""
+        return self._sums, self._began_ns
+
+    def resume(self, sums: BinSums | None, began_ns: int) -> None:
+        """Go on with a sum that was begun elsewhere."""
+        self._sums, self._began_ns = sums, began_ns
+
     def add(self, sums: BinSums, *, timestamp_ns: int) -> BinSums | None:
         """Add a frame; the whole sum when it completes the cadence, else None.
 

@@ -113,6 +113,11 @@ class Coupler:
             self._waiting.add(timestamp_ns, row, state.state)
         return state
 
+    def wait_again(self, *, row: int, timestamp_ns: int, reason: Coupling) -> None:
+        """Take up a frame of an earlier process whose state was not known then."""
+        if timestamp_ns > 0 and reason is not Coupling.KNOWN:
+            self._waiting.add(timestamp_ns, row, reason)
+
     def take_samples(self, samples: CyclerSamples) -> CoupledSamples:
         """Take in samples and say which earlier frames have another state now."""
         if not samples.timestamp_ns.size:

@@ -8,6 +8,7 @@
       DetectorError             the detector or its IOC does not do what it should
       CyclerError               the cycler's file or PVs cannot be read
       SinkError                 results cannot be written or published
+        StorageError            at the moment: the disk is full, read-only or gone, and may come back
       WireError                 a message on a socket is not one of ours
       ReportError               a report cannot be made here
       SubscriptionError         a subscriber cannot reach or understand the publisher
@@ -36,6 +37,10 @@ class CyclerError(RingwatchError):
 
 class SinkError(RingwatchError):
     """Results cannot be written or published."""
+
+
+class StorageError(SinkError):
+    """The disk does not take results at the moment; nothing of what it was given is forgotten."""
 
 
 class WireError(RingwatchError):

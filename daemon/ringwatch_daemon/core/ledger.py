@@ -5,6 +5,7 @@ unique ids and data time only; it never looks at an image. announced = processed
 """
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -18,6 +19,13 @@ GAP_SLACK = 16
 LARGEST_GAP = 100_000
 """Ids passed over at once beyond which the counter was set, not the frames lost."""
 FUTURE_TOLERANCE_NS = 60 * NS_PER_S
+
+_CAUSES = {
+    Reason.DISCONNECTED: "while the connection was down",
+    Reason.DAEMON_DOWN: "while the daemon was down",
+}
+_APART = (Reason.DUPLICATE, Reason.LATE)
+"""Rows whose unique id says nothing about the counter's way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +64,24 @@ class Admission:
     events: tuple[Event, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class EnteredRow:
+    """A row as the file of the run has it."""
+
+    row: int
+    unique_id: int
+    timestamp_ns: int
+    state: FrameState
+    reason: str
+
+
 @dataclass(slots=True)
 class _Epoch:
     """One stretch of a counter that only goes up."""
 
     last_id: int
+    stamped_id: int
+    """Newest id that brought a time of its own, `last_timestamp_ns`."""
     last_timestamp_ns: int
     steps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=9))
     seen: OrderedDict[int, int] = field(default_factory=OrderedDict)
@@ -81,6 +102,19 @@ class _Epoch:
         if len(self.lost_rows) > REMEMBERED_IDS:
             self.lost_rows.popitem(last=False)
 
+    def enter_again(self, row: EnteredRow) -> None:
+        """Take up a row of an earlier process; its id is not below the last one."""
+        epoch_goes_on = row.unique_id - 1 in self.seen
+        self.last_id = row.unique_id
+        if row.timestamp_ns <= 0:
+            self.remember_lost(LostFrame(row.row, row.unique_id, Reason(row.reason)))
+            return
+        step_ns = row.timestamp_ns - self.last_timestamp_ns
+        if epoch_goes_on and step_ns >= 0:
+            self.steps_ns.append(step_ns)
+        self.stamped_id, self.last_timestamp_ns = row.unique_id, row.timestamp_ns
+        self.remember(row.unique_id, row.timestamp_ns)
+
     def could_have_passed(self, frames: int, timestamp_ns: int, slack: int) -> bool:
         """Whether so many frames fit into the time since the last one."""
         if frames > LARGEST_GAP:
@@ -97,7 +131,7 @@ class Ledger:
     def __init__(self) -> None:
         self._next_row = 0
         self._epoch: _Epoch | None = None
-        self._disconnected = False
+        self._away = Reason.NONE
         self._states: Counter[FrameState] = Counter()
         self._reasons: Counter[str] = Counter()
 
@@ -114,7 +148,12 @@ class Ledger:
 
     def disconnected(self) -> None:
         """Note that the source lost its connection: ids passed over until the next frame are its doing."""
-        self._disconnected = True
+        if self._away is Reason.NONE:
+            self._away = Reason.DISCONNECTED
+
+    def daemon_was_down(self) -> None:
+        """Note that nobody listened for a while: ids passed over until the next frame are the daemon's own doing."""
+        self._away = Reason.DAEMON_DOWN
 
     def arrive(self, *, unique_id: int | None, timestamp_ns: int, received_ns: int, exposure_s: float) -> Admission:
         """Enter an arrival, whether or not its image can be used.
@@ -147,6 +186,41 @@ class Ledger:
             return self._forward(epoch, unique_id, time_ns, flag)
         return self._backward(epoch, unique_id, time_ns, flag)
 
+    def resume(self, rows: Iterable[EnteredRow], totals: Totals) -> None:
+        """Go on where the ledger of an earlier process was.
+
+        Parameters
+        ----------
+        rows
+            The newest rows, in their order; some thousand are enough to know a duplicate or a late frame.
+        totals
+            Of all rows, those before included.
+        """
+        for row in rows:
+            self._enter_again(row)
+        self._next_row = totals.announced
+        self._states = Counter(
+            {
+                FrameState.PROCESSED: totals.processed,
+                FrameState.REJECTED: totals.rejected,
+                FrameState.LOST: totals.lost,
+            }
+        )
+        self._reasons = Counter(dict(totals.reasons))
+
+    def _enter_again(self, row: EnteredRow) -> None:
+        if row.unique_id < 0 or row.reason in _APART:
+            return
+        epoch = self._epoch
+        if epoch is None or row.unique_id <= epoch.last_id:
+            # The counter began anew; of frames lost before the first one of the new count nobody knows the time.
+            time_ns = row.timestamp_ns if row.timestamp_ns > 0 or epoch is None else epoch.last_timestamp_ns
+            self._epoch = _Epoch(
+                row.unique_id, row.unique_id, time_ns, deque(epoch.steps_ns if epoch else (), maxlen=9)
+            )
+            epoch = self._epoch
+        epoch.enter_again(row)
+
     def settle(self, state: FrameState, reason: str = "") -> None:
         """Count the final state of a row that `arrive` gave out."""
         self._states[state] += 1
@@ -158,8 +232,8 @@ class Ledger:
         return row
 
     def _begin(self, unique_id: int, timestamp_ns: int) -> _Epoch:
-        self._disconnected = False
-        epoch = _Epoch(unique_id, timestamp_ns)
+        self._away = Reason.NONE
+        epoch = _Epoch(unique_id, unique_id, timestamp_ns)
         epoch.remember(unique_id, timestamp_ns)
         return epoch
 
@@ -168,7 +242,7 @@ class Ledger:
         events: list[Event] = []
         lost: tuple[LostFrame, ...] = ()
         if missing and epoch.could_have_passed(missing, timestamp_ns, GAP_SLACK):
-            reason = Reason.DISCONNECTED if self._disconnected else Reason.GAP_IN_ID
+            reason = self._away or Reason.GAP_IN_ID
             lost = self._lose(epoch, range(epoch.last_id + 1, unique_id), reason)
             events.append(_gap_event(lost, timestamp_ns))
         elif missing:
@@ -181,11 +255,14 @@ class Ledger:
             back_s = (epoch.last_timestamp_ns - timestamp_ns) / NS_PER_S
             text = f"frame {unique_id} is stamped {back_s:.3f} s before frame {epoch.last_id}: the clock stepped back"
             events.append(Event(timestamp_ns, self._next_row, "CLOCK_STEP", text))
-        elif not missing:
+        elif not missing and flag is Reason.NONE:
             epoch.steps_ns.append(timestamp_ns - epoch.last_timestamp_ns)
-        epoch.last_id, epoch.last_timestamp_ns = unique_id, timestamp_ns
+        epoch.last_id = unique_id
+        if flag in {Reason.NONE, Reason.BACKWARD_TIMESTAMP}:
+            # A time that was made up here must not be what the next true one is held against.
+            epoch.stamped_id, epoch.last_timestamp_ns = unique_id, timestamp_ns
         epoch.remember(unique_id, timestamp_ns)
-        self._disconnected = False
+        self._away = Reason.NONE
         return Admission(self._new_row(), Reason.NONE, timestamp_ns, flag, lost=lost, events=tuple(events))
 
     def _backward(self, epoch: _Epoch, unique_id: int, timestamp_ns: int, flag: Reason) -> Admission:
@@ -203,12 +280,12 @@ class Ledger:
         # A counter that restarts begins at 1, so ids below the first one seen went by meanwhile,
         # unless somebody simply wrote another number into the counter.
         missing = unique_id - 1
-        restarted = self._disconnected
+        restarted = self._away is not Reason.NONE
         self._epoch = epoch = self._begin(unique_id, timestamp_ns)
         epoch.steps_ns = old.steps_ns
         lost: tuple[LostFrame, ...] = ()
-        if missing > 0 and old.could_have_passed(missing, timestamp_ns, GAP_SLACK if restarted else 0):
-            lost = self._lose(epoch, range(1, unique_id), Reason.IOC_RESTARTED if restarted else Reason.GAP_IN_ID)
+        if restarted and missing > 0 and old.could_have_passed(missing, timestamp_ns, GAP_SLACK):
+            lost = self._lose(epoch, range(1, unique_id), Reason.IOC_RESTARTED)
         cause = "the IOC restarted" if restarted else "the counter was set back"
         text = f"the unique id fell from {old.last_id} to {unique_id}: {cause}, {len(lost)} of the new count lost"
         event = Event(timestamp_ns, self._next_row, "COUNTER_RESET", text)
@@ -236,7 +313,7 @@ class Ledger:
         flag = Reason.NO_TIMESTAMP if timestamp_ns <= 0 else Reason.FUTURE_TIMESTAMP
         epoch = self._epoch
         if epoch is not None and unique_id is not None and epoch.period_ns and unique_id > epoch.last_id:
-            ahead = min(unique_id - epoch.last_id, LARGEST_GAP)
+            ahead = min(unique_id - epoch.stamped_id, LARGEST_GAP)
             return epoch.last_timestamp_ns + round(ahead * epoch.period_ns), flag
         half_exposure_ns = round(exposure_s / 2 * NS_PER_S) if exposure_s > 0 else 0
         return received_ns - half_exposure_ns, flag
@@ -245,6 +322,6 @@ class Ledger:
 def _gap_event(lost: tuple[LostFrame, ...], timestamp_ns: int) -> Event:
     first, last, reason = lost[0].unique_id, lost[-1].unique_id, lost[0].reason
     ids = f"{first}" if first == last else f"{first} to {last}"
-    cause = "while the connection was down" if reason is Reason.DISCONNECTED else "on the way from the detector"
+    cause = _CAUSES.get(reason, "on the way from the detector")
     frames = "1 frame" if len(lost) == 1 else f"{len(lost)} frames"
     return Event(timestamp_ns, lost[0].row, "GAP", f"{frames} lost {cause} (unique id {ids})")

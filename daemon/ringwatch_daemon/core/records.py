@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_daemon.core.columns import Column, FixedTable
+from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
 from ringwatch_pipelines.results import FrameResult
@@ -35,6 +36,7 @@ class Reason(StrEnum):
     GAP_IN_ID = "GAP_IN_ID"
     DISCONNECTED = "DISCONNECTED"
     IOC_RESTARTED = "IOC_RESTARTED"
+    DAEMON_DOWN = "DAEMON_DOWN"
     QUEUE_FULL = "QUEUE_FULL"
     MISPAIRED = "MISPAIRED"
     # rejected: it came, and was not taken
@@ -93,6 +95,20 @@ class RunStart:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """What the frames up to a row leave to the next one, for a run that may be cut off and resumed.
+
+    Parameters
+    ----------
+    flags
+        Standing warnings about the run.
+    """
+
+    memory: AnalyserMemory
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameRecord:
     """A frame's row: the ledger's entry, the result if there is one, the cell's state.
 
@@ -104,6 +120,8 @@ class FrameRecord:
         Empty for a frame that simply was processed.
     text
         One sentence to the reason.
+    checkpoint
+        What stands after this row; None where the run is not to be resumed, or the row changed nothing.
     """
 
     row: int
@@ -117,6 +135,7 @@ class FrameRecord:
     text: str
     result: FrameResult | None
     cell: CellState
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

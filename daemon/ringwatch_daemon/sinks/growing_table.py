@@ -51,14 +51,29 @@ class GrowingTable:
         Where the paths of `fields` begin. The datasets are made here, so before SWMR writing.
     batch_rows
         Rows that wait in memory at most.
+    resumed_rows
+        Go on after so many rows of datasets that are there already; what lies beyond is written over.
+
+    Raises
+    ------
+    ValueError
+        A dataset that is there already has another form, or fewer rows.
     """
 
-    def __init__(self, entry: h5py.Group, fields: tuple[Field, ...], *, batch_rows: int) -> None:
+    def __init__(
+        self, entry: h5py.Group, fields: tuple[Field, ...], *, batch_rows: int, resumed_rows: int | None = None
+    ) -> None:
         self._fields = {field.path: field for field in fields}
-        self._datasets = {field.path: _dataset(entry, field) for field in fields}
+        if resumed_rows is None:
+            self._datasets = {field.path: _dataset(entry, field) for field in fields}
+        else:
+            self._datasets = {field.path: _there(entry, field, resumed_rows) for field in fields}
+        # After a kill some datasets may hold rows of a batch that others lack. They are not made shorter: that is
+        # no change that a second kill would leave whole.
+        self._longest = max(dataset.shape[0] for dataset in self._datasets.values())
         self._waiting = {field.path: np.empty((batch_rows, *field.shape), field.dtype) for field in fields}
         self._batch_rows = batch_rows
-        self._written = 0
+        self._written = resumed_rows or 0
         self._count = 0
         self._unflushed = True
 
@@ -125,14 +140,22 @@ class GrowingTable:
         end = self._written + self._count
         spaces: dict[tuple[int, ...], tuple[h5py.h5s.SpaceID, h5py.h5s.SpaceID]] = {}
         for path, dataset in self._datasets.items():
-            shape = self._fields[path].shape
-            dataset.id.set_extent((end, *shape))
-            if shape not in spaces:
-                spaces[shape] = _spaces(self._written, end, shape)
-            memory, file = spaces[shape]
+            row_shape = self._fields[path].shape
+            extent = (end if end >= self._longest else max(end, dataset.shape[0]), *row_shape)
+            dataset.id.set_extent(extent)
+            if extent not in spaces:
+                spaces[extent] = _spaces(self._written, end, extent)
+            memory, file = spaces[extent]
             dataset.id.write(memory, file, self._waiting[path][: self._count])
         self._written, self._count = end, 0
         self._unflushed = True
+
+    @property
+    def overhanging(self) -> tuple[str, ...]:
+        """Paths of datasets that are longer than the table, as a cut-off batch leaves them."""
+        if self._written >= self._longest:
+            return ()
+        return tuple(path for path, dataset in self._datasets.items() if dataset.shape[0] > self._written)
 
     def flush(self) -> None:
         """Let HDF5 write what it holds of these datasets, and nothing else of the file."""
@@ -156,11 +179,22 @@ def _dataset(entry: h5py.Group, field: Field) -> h5py.Dataset:
     return dataset
 
 
-def _spaces(first: int, end: int, shape: tuple[int, ...]) -> tuple[h5py.h5s.SpaceID, h5py.h5s.SpaceID]:
-    """Where a batch stands in memory and in a file, shared by all datasets of one row shape."""
-    file = h5py.h5s.create_simple((end, *shape), (h5py.h5s.UNLIMITED, *shape))
-    file.select_hyperslab((first, *(0 for _ in shape)), (end - first, *shape))
-    return h5py.h5s.create_simple((end - first, *shape)), file
+def _there(entry: h5py.Group, field: Field, rows: int) -> h5py.Dataset:
+    dataset = entry[field.path]
+    if dataset.dtype != np.dtype(field.dtype) or dataset.shape[1:] != field.shape or dataset.shape[0] < rows:
+        raise ValueError(
+            f"{field.path} was expected with {rows} rows of {np.dtype(field.dtype)} {field.shape}, "
+            f"got {dataset.shape} of {dataset.dtype}"
+        )
+    return dataset
+
+
+def _spaces(first: int, end: int, extent: tuple[int, ...]) -> tuple[h5py.h5s.SpaceID, h5py.h5s.SpaceID]:
+    """Where a batch stands in memory and in a file, shared by all datasets of one extent."""
+    row_shape = extent[1:]
+    file = h5py.h5s.create_simple(extent, (h5py.h5s.UNLIMITED, *row_shape))
+    file.select_hyperslab((first, *(0 for _ in row_shape)), (end - first, *row_shape))
+    return h5py.h5s.create_simple((end - first, *row_shape)), file
 
 
 def _runs(rows: NDArray[np.int64]) -> Iterator[slice]:

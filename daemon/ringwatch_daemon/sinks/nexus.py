@@ -15,7 +15,7 @@ import numpy as np
 
 from ringwatch_daemon.core.clock import Clock, SystemClock
 from ringwatch_daemon.core.columns import STATE_WIDTH, values_from_tracked
-from ringwatch_daemon.core.errors import SinkError
+from ringwatch_daemon.core.errors import SinkError, StorageError
 from ringwatch_daemon.core.messages import float32_pattern
 from ringwatch_daemon.core.records import (
     CellStateUpdate,
@@ -29,8 +29,10 @@ from ringwatch_daemon.core.records import (
     Status,
     Totals,
 )
+from ringwatch_daemon.sinks.background_sync import BackgroundSync
 from ringwatch_daemon.sinks.growing_table import GrowingTable
 from ringwatch_daemon.sinks.nexus_layout import (
+    COMMITTED,
     TOTALS,
     add_plots,
     event_fields,
@@ -40,9 +42,10 @@ from ringwatch_daemon.sinks.nexus_layout import (
     sample_fields,
     start_entry,
 )
-from ringwatch_daemon.sinks.swmr_seal import RESERVE_BYTES, SealError, SwmrSeal
+from ringwatch_daemon.sinks.swmr_seal import RESERVE_BYTES, SealError, SwmrSeal, mend
 from ringwatch_pipelines.cycling import CellState, CyclerSamples
 
+SYNC_S = 5.0
 BATCH_ROWS = 256
 BATCH_BYTES = 8 * 2**20
 SAMPLES_WAITING = 8192
@@ -64,6 +67,10 @@ class NexusFile:
         The file to make, instead.
     overwrite
         Replace a file that is there; refused otherwise.
+    resume
+        Go on with the file that is there, of a run that was cut off.
+    sync_s
+        Longest time between two requests that the disk have what was written; infinite for none.
     interval_s
         `flush` writes when this much time has passed since the last write. By default it writes
         every time, so that what is published after a flush is in the file.
@@ -80,6 +87,8 @@ class NexusFile:
         directory: Path | None = None,
         path: Path | None = None,
         overwrite: bool = False,
+        resume: bool = False,
+        sync_s: float = SYNC_S,
         interval_s: float = 0.0,
         clock: Clock | None = None,
     ) -> None:
@@ -88,6 +97,8 @@ class NexusFile:
         self._directory = directory
         self._path = path
         self._overwrite = overwrite
+        self._resume = resume
+        self._sync_s = sync_s
         self._interval_s = interval_s
         self._clock = clock or SystemClock()
         self._run: _RunFile | None = None
@@ -119,7 +130,7 @@ class NexusFile:
 
         Raises
         ------
-        SinkError
+        StorageError
             The file cannot be written; what waits is tried again at the next flush.
         """
         now_s = self._clock.monotonic_s()
@@ -146,11 +157,18 @@ class NexusFile:
         if self._run is not None:
             raise SinkError(f"{self._run.path} holds run {self._run.run_id}, got another start: {start.run_id}")
         path = self._path or (self._directory or Path()) / f"{start.run_id}.h5"
-        if path.exists() and not self._overwrite:
+        if path.exists() and not self._overwrite and not self._resume:
             raise SinkError(f"{path} is there already, and a run is not overwritten: name another file or remove it")
         with _told(path, "made"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._run = _RunFile(path, start, overwrite=self._overwrite)
+            opened = _reopened(path) if self._resume else _made(path, overwrite=self._overwrite)
+            try:
+                self._run = _RunFile(path, opened, start, resume=self._resume, sync_s=self._sync_s)
+            except BaseException:
+                opened.close()
+                if not self._resume:
+                    path.unlink(missing_ok=True)
+                raise
         self._path = path
 
 
@@ -158,42 +176,74 @@ class NexusFile:
 def _told(path: Path, what: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, SealError, ValueError, IndexError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SinkError(f"{path} cannot be {what}: {first_line}") from error
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"{path} cannot be {what}: {_first_line(error)}") from error
+    except (SealError, ValueError, IndexError) as error:
+        raise SinkError(f"{path} cannot be {what}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _made(path: Path, *, overwrite: bool) -> h5py.File:
+    # Locks would keep readers out, on some network file systems the writer too; one writer is
+    # made sure of by making the file anew.
+    return h5py.File(path, "w" if overwrite else "x", libver="latest", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES)
+
+
+def _reopened(path: Path) -> h5py.File:
+    mend(path)
+    file = h5py.File(path, "r+", libver="latest", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES)
+    # HDF5 has marked it as open again; readers wait for nothing that is about to change.
+    mend(path)
+    return file
+
+
+def _cut_overhang(path: Path, lengths: dict[str, int]) -> None:
+    """Cut what a batch that was cut off has left in some of the datasets."""
+    if lengths:
+        with h5py.File(path, "r+", libver="latest", locking=False) as file:
+            for name, rows in lengths.items():
+                file["entry"][name].resize(rows, axis=0)
 
 
 class _RunFile:
     """One open file: the tables of a run and where records go in them."""
 
-    def __init__(self, path: Path, start: RunStart, *, overwrite: bool) -> None:
+    def __init__(self, path: Path, file: h5py.File, start: RunStart, *, resume: bool, sync_s: float) -> None:
         self.path = path
         self.run_id = start.run_id
         self._columns = frozenset(column.path for column in start.columns)
         self._stopped = False
         self._changed = False
-        # Locks would keep readers out, on some network file systems the writer too; one writer is
-        # made sure of by making the file anew.
-        self._file = h5py.File(
-            path, "w" if overwrite else "x", libver="latest", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES
+        self._file = file
+        self._entry = file["entry"] if resume else start_entry(file, start)
+        self._ledger = self._entry["ledger"]
+        committed = [int(self._ledger[name][()]) if resume else None for name in COMMITTED]
+        batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // (8 * len(start.norm))))
+        self._frames, self._samples, self._events = (
+            GrowingTable(self._entry, fields, batch_rows=rows, resumed_rows=resumed_rows)
+            for fields, rows, resumed_rows in zip(
+                (frame_fields(start), sample_fields(), event_fields()),
+                (batch_rows, SAMPLES_WAITING, EVENTS_WAITING),
+                committed,
+                strict=True,
+            )
         )
-        try:
-            self._entry = start_entry(self._file, start)
-            batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // (8 * len(start.norm))))
-            self._frames = GrowingTable(self._entry, frame_fields(start), batch_rows=batch_rows)
-            self._samples = GrowingTable(self._entry, sample_fields(), batch_rows=SAMPLES_WAITING)
-            self._events = GrowingTable(self._entry, event_fields(), batch_rows=EVENTS_WAITING)
+        if not resume:
             add_plots(self._entry, start.columns)
-            self._tables = (self._samples, self._events, self._frames)
-            self._ledger = self._entry["ledger"]
-            self._end_time = self._entry["end_time"]
-            self._single = (self._end_time, *self._ledger.values())
-            self._file.swmr_mode = True
-            self._seal = SwmrSeal(path, reserve_bytes=max(RESERVE_BYTES, 4 * self._frames.batch_bytes))
+        self._tables = (self._samples, self._events, self._frames)
+        self._end_time = self._entry["end_time"]
+        self._single = (self._end_time, *self._ledger.values())
+        file.swmr_mode = True
+        self._seal = SwmrSeal(path, reserve_bytes=max(RESERVE_BYTES, 4 * self._frames.batch_bytes))
+        self._sync = BackgroundSync(self._seal.sync, every_s=sync_s)
+        try:
             self._show()
         except BaseException:
-            self._file.close()
-            path.unlink(missing_ok=True)
+            self._sync.close()
+            self._seal.close()
             raise
 
     def take(self, record: Record) -> None:
@@ -220,6 +270,8 @@ class _RunFile:
         """Write the rows that wait and show them to readers."""
         if not self._changed:
             return
+        self._seal.require_in_place(self.path)
+        self._seal.hold(self._file.id.get_filesize())
         for table in self._tables:
             table.write()
         if not self._stopped:
@@ -230,9 +282,13 @@ class _RunFile:
         try:
             self.write(now_ns)
         finally:
+            self._sync.close()
+            overhang = {path: table.rows for table in self._tables for path in table.overhanging}
             try:
                 self._file.close()
                 self._seal.cut()
+                _cut_overhang(self.path, overhang)
+                self._seal.sync()
             finally:
                 self._seal.close()
 
@@ -243,9 +299,12 @@ class _RunFile:
         self._seal.hold(self._file.id.get_filesize())
         for table in self._tables:
             table.flush()
+        for name, table in zip(COMMITTED, (self._frames, self._samples, self._events), strict=True):
+            self._ledger[name][()] = table.rows
         for dataset in self._single:
             dataset.id.flush()
         self._changed = False
+        self._sync.ask()
 
     def _take_frame(self, record: FrameRecord) -> None:
         if record.row != self._frames.rows:

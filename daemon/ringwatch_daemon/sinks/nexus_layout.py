@@ -90,6 +90,8 @@ _LONG_NAMES = {
 _COUNTS = frozenset({"timestamp_ns", "cycler_timestamp_ns", "cycle", "half_cycle", "step"})
 
 TOTALS = ("announced", "processed", "rejected", "lost")
+COMMITTED = ("rows", "samples", "events")
+"""Lengths up to which a table is whole: written after its datasets, one of which may be longer after a kill."""
 
 
 def start_entry(file: h5py.File, start: RunStart) -> h5py.Group:
@@ -234,6 +236,9 @@ def _write_ledger_totals(entry: h5py.Group, start: RunStart) -> None:
     for name in TOTALS:
         ledger[name] = np.int64(0)
         ledger[name].attrs["long_name"] = f"frames {name}: announced = processed + rejected + lost"
+    for name in COMMITTED:
+        ledger[name] = np.int64(0)
+        ledger[name].attrs["long_name"] = f"{name} that are whole in every dataset"
     for name, long_name in (
         ("reasons", "frames by reason"),
         ("flags", "standing warnings about the run"),

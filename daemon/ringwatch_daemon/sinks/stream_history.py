@@ -81,6 +81,20 @@ class StreamHistory:
             self._bytes += kept.size
             self._drop_oldest()
 
+    def resume(self, start: StreamMessage, next_seq: int) -> None:
+        """Begin with the start of a run that an earlier process has told up to `next_seq`.
+
+        Raises
+        ------
+        WireError
+            The message has no form on the wire.
+        """
+        kept = Kept(start.seq, start.topic, tuple(encode(start)))
+        with self._lock:
+            self._begin(start.run)
+            self._newest[kept.topic] = kept
+            self._oldest_seq = self._newest_seq = max(next_seq, start.seq + 1)
+
     def since(self, *, run: str | None, seq: int, limit_bytes: int) -> Page:
         """What is kept from number `seq` on, up to about `limit_bytes` but at least one message.
 

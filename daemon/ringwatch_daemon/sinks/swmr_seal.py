@@ -9,8 +9,9 @@ of file told that lies far enough ahead to cover what the writer adds before we 
 HDF5 writes its own superblock once more when the whole file is flushed after it has become longer,
 but not when datasets are flushed one by one (``H5Dflush``): so that is how a sealed file is flushed.
 
-The file is really made that long first (a hole, which takes no room on the disk), for a superblock
-that tells of more than there is means a truncated file to HDF5. `SwmrSeal.cut` takes it away again.
+The file is really made that long first, for a superblock that tells of more than there is means a
+truncated file to HDF5. The disk's blocks are taken with it: a full disk shows here, where it can be
+waited out, and not in the middle of what HDF5 writes. `SwmrSeal.cut` gives the rest back.
 
 Layout: HDF5 File Format Specification 3.0, section II.A "Format Signature and Superblock", versions
 2 and 3, with offsets of 8 bytes: signature (8), version (1), size of offsets (1), size of lengths (1),
@@ -65,7 +66,8 @@ class SwmrSeal:
     def hold(self, allocated_bytes: int) -> None:
         """Make the superblock good for a file of `allocated_bytes` and what is added next.
 
-        Call it before each flush of datasets. It writes only when the reserve is half used up.
+        Call it before rows are written and before each flush of datasets. It writes only when the
+        reserve is half used up.
 
         Raises
         ------
@@ -77,9 +79,35 @@ class SwmrSeal:
         if block[_FLAGS_AT] == 0 and end >= allocated_bytes + self._reserve_bytes // 2:
             return
         end = max(end, allocated_bytes + self._reserve_bytes)
-        if os.fstat(self._file).st_size < end:
-            os.ftruncate(self._file, end)
+        there = os.fstat(self._file).st_size
+        if there < end:
+            os.posix_fallocate(self._file, there, end - there)
         os.pwrite(self._file, sealed(block, end=end), 0)
+
+    def require_in_place(self, path: Path) -> None:
+        """Make sure that what is written can be found at `path`.
+
+        Raises
+        ------
+        OSError
+            The file was removed, or another one or another disk stands in its place.
+        """
+        try:
+            there = path.stat()
+        except OSError as error:
+            raise OSError(error.errno, "the file is not there any more") from error
+        if not os.path.samestat(there, os.fstat(self._file)):
+            raise OSError("another file stands in its place")
+
+    def sync(self) -> None:
+        """Wait until the disk has what was written so far.
+
+        Raises
+        ------
+        OSError
+            The disk could not take it.
+        """
+        os.fsync(self._file)
 
     def cut(self) -> None:
         """Cut the reserve off, once HDF5 has closed the file and told its true end.

@@ -21,6 +21,7 @@ from ringwatch_daemon.core.errors import SinkError, WireError
 from ringwatch_daemon.core.messages import messages_from_record
 from ringwatch_daemon.core.records import Record, RunStart
 from ringwatch_daemon.core.wire import next_port_endpoint
+from ringwatch_daemon.sinks.sequence_mark import SequenceMark
 from ringwatch_daemon.sinks.stream_history import StreamHistory
 from ringwatch_daemon.sinks.stream_requests import MAX_REQUEST_BYTES, answer
 
@@ -105,6 +106,10 @@ class ZmqPublisher:
         Messages that wait for one subscriber before it loses the next.
     linger_s
         How long `close` waits for the last messages to leave.
+    mark
+        Notes every number before its message leaves; None where a run is not resumed.
+    resumed_seq
+        Go on with a run whose messages below this number have been told by an earlier process.
 
     Raises
     ------
@@ -122,6 +127,8 @@ class ZmqPublisher:
         history_bytes: int = HISTORY_BYTES,
         high_water: int = HIGH_WATER,
         linger_s: float = LINGER_S,
+        mark: SequenceMark | None = None,
+        resumed_seq: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         for address in (endpoint, snapshot_endpoint or endpoint):
@@ -130,6 +137,8 @@ class ZmqPublisher:
         self._history = StreamHistory(history_bytes)
         self._start: RunStart | None = None
         self._next_seq = 0
+        self._mark = mark
+        self._resumed_seq = resumed_seq
         self._server = _Server(self._history, curve=curve, high_water=high_water, linger_s=linger_s)
         self.endpoint, self.snapshot_endpoint = self._server.bind(endpoint, snapshot_endpoint)
         self._server.start()
@@ -144,6 +153,9 @@ class ZmqPublisher:
         """
         if isinstance(record, RunStart):
             self._start, self._next_seq = record, 0
+            if self._resumed_seq:
+                self._resume(record, self._resumed_seq)
+                return
         if self._start is None:
             raise SinkError(f"the stream expected the start of a run first, got {type(record).__name__}")
         self._server.raise_failure()
@@ -151,10 +163,12 @@ class ZmqPublisher:
             messages = messages_from_record(
                 record, start=self._start, first_seq=self._next_seq, now_ns=self._clock.utc_ns()
             )
+            if self._mark is not None:
+                self._mark.note(self._next_seq + len(messages))
             for message in messages:
                 self._history.append(message)
                 self._next_seq += 1
-        except WireError as error:
+        except (WireError, OSError) as error:
             raise SinkError(f"a {type(record).__name__} cannot be published: {error}") from error
         self._server.wake()
 
@@ -164,10 +178,19 @@ class ZmqPublisher:
     def close(self) -> None:
         """Send what waits, within the time to linger, and close the sockets."""
         self._server.stop()
+        if self._mark is not None:
+            self._mark.close()
 
     def statistics(self) -> PublisherStatistics:
         """What the publisher has seen of its peers."""
         return self._server.statistics()
+
+    def _resume(self, start: RunStart, next_seq: int) -> None:
+        """Keep the start for late joiners, and tell nobody what was told before."""
+        (message,) = messages_from_record(start, start=start, first_seq=0, now_ns=self._clock.utc_ns())
+        self._next_seq = next_seq
+        self._server.resume(start.run_id, next_seq)
+        self._history.resume(message, next_seq)
 
 
 class _Server:
@@ -214,6 +237,10 @@ class _Server:
 
     def start(self) -> None:
         self._thread.start()
+
+    def resume(self, run_id: str, next_seq: int) -> None:
+        """Begin to publish at `next_seq`; called before the history has anything of the run."""
+        self._run_id, self._published = run_id, next_seq
 
     def wake(self) -> None:
         try:

@@ -6,7 +6,7 @@ the cell -> record.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ringwatch_daemon.core.ledger import Admission, Ledger
 from ringwatch_daemon.core.ports import FrameAnalyser
 from ringwatch_daemon.core.records import (
     CellStateUpdate,
+    Checkpoint,
     CyclingSamples,
     Event,
     FrameRecord,
@@ -27,10 +28,13 @@ from ringwatch_daemon.core.records import (
     RunStop,
     Status,
 )
+from ringwatch_daemon.core.resumption import Resumption
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerProblem
 from ringwatch_daemon.workers.early_records import EarlyRecords
+from ringwatch_daemon.workers.stored_samples import StoredSamples
+from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.cell_watch import CellWatch
-from ringwatch_pipelines.coupling import Coupler
+from ringwatch_pipelines.coupling import CoupledSamples, Coupler
 from ringwatch_pipelines.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.errors import RingwatchError
 from ringwatch_pipelines.frames import Frame, FrameKind
@@ -69,6 +73,10 @@ class AnalysisParts:
     """Hears whether the source is connected, and one line about it, whenever that changes."""
     cell_watch: CellWatch | None = None
     """Looks for short circuits in the coupler's timeline."""
+    remember: Callable[[], AnalyserMemory] | None = None
+    """What the frames so far leave to the next one, for a run that may be cut off; None to keep nothing."""
+    resumed: Resumption | None = None
+    """The run to go on with, of a process that was cut off."""
 
 
 class AnalysisStage:
@@ -85,6 +93,7 @@ class AnalysisStage:
         self._latency_s = NAN
         self._next_status_s = 0.0
         self._early = EarlyRecords()
+        self._stored: StoredSamples | None = None
 
     def run(self) -> None:
         """Work until the intake is closed and empty and the cycler has told everything, then end the run.
@@ -93,6 +102,8 @@ class AnalysisStage:
         """
         why = "the analysis failed"
         try:
+            if self._parts.resumed is not None:
+                self._resume(self._parts.resumed)
             why = self._work_off_intake()
             while self._wanted and self._take_cycler(TAKE_WAIT_S):
                 pass
@@ -210,8 +221,17 @@ class AnalysisStage:
             text=outcome.text,
             result=outcome.result,
             cell=cell,
+            checkpoint=self._checkpoint(outcome),
         )
         self._put(record)
+
+    def _checkpoint(self, outcome: _Outcome) -> Checkpoint | None:
+        """What stands after a frame; None where the frame was not looked at and changed nothing."""
+        if self._parts.remember is None or outcome.result is None:
+            return None
+        standing = [notice.text for notice in outcome.result.notices if notice.standing]
+        flags = dict.fromkeys([*self._flags, *standing])
+        return Checkpoint(self._parts.remember(), tuple(flags))
 
     def _take_cycler(self, timeout_s: float) -> bool:
         """Take what the cycler has, waiting up to `timeout_s` for something; False when no more will come."""
@@ -232,13 +252,45 @@ class AnalysisStage:
     def _take_samples(self, samples: CyclerSamples) -> None:
         assert self._parts.coupler is not None
         coupled = self._parts.coupler.take_samples(samples)
-        self._put(CyclingSamples(coupled.samples))
+        new = coupled.samples if self._stored is None else self._stored.new_of(coupled.samples)
+        if new.timestamp_ns.size:
+            self._put(CyclingSamples(new))
+        self._put_coupled(coupled)
+        self._watch_cell()
+
+    def _put_coupled(self, coupled: CoupledSamples) -> None:
         if coupled.earlier:
             rows = np.array([earlier.row for earlier in coupled.earlier], dtype=np.int64)
             self._put(CellStateUpdate(rows, tuple(earlier.state for earlier in coupled.earlier)))
+
+    def _watch_cell(self, told: frozenset[str] = frozenset()) -> None:
         if self._parts.cell_watch is not None:
             for notice in self._parts.cell_watch.look():
-                self._take_notice(notice, self._parts.clock.utc_ns(), -1)
+                if notice.kind not in told:
+                    self._take_notice(notice, self._parts.clock.utc_ns(), -1)
+
+    def _resume(self, run: Resumption) -> None:
+        """Go on where the process was that was cut off."""
+        self._ledger.resume(run.newest, run.totals)
+        self._ledger.daemon_was_down()
+        if run.checkpoint is not None:
+            self._flags.extend(run.checkpoint.flags)
+        self._begin(run.started_ns)
+        now_ns = self._parts.clock.utc_ns()
+        down_s = (now_ns - run.last_write_ns) / NS_PER_S
+        text = f"the run goes on after {run.totals.announced} rows: the daemon was down for {down_s:.1f} s"
+        self._event(now_ns, -1, "RESUMED", text)
+        if self._parts.coupler is not None:
+            self._resume_coupling(self._parts.coupler, run)
+
+    def _resume_coupling(self, coupler: Coupler, run: Resumption) -> None:
+        for frame in run.waiting:
+            coupler.wait_again(row=frame.row, timestamp_ns=frame.timestamp_ns, reason=frame.reason)
+        self._stored = StoredSamples(run.samples)
+        # The file holds charges filled in as well; a cycler that tells its own tells them again.
+        untold = np.full(run.samples.charge_C.shape, NAN)
+        self._put_coupled(coupler.take_samples(replace(run.samples, charge_C=untold)))
+        self._watch_cell(run.event_kinds)
 
     def _begin(self, started_ns: int) -> None:
         start = self._parts.begin_run(started_ns)

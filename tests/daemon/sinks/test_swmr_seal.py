@@ -91,7 +91,7 @@ def test_a_killed_writer_leaves_a_file_with_every_row_that_was_flushed(tmp_path)
     program = str(Path(growing_file_module.__file__))
     for attempt in range(6):
         path = tmp_path / f"{attempt}.h5"
-        arguments = [sys.executable, program, str(path), str(chance.choice([4096, 2**20]))]
+        arguments = [sys.executable, program, str(path), str(chance.choice([2**16, 2**20]))]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
             for _ in range(chance.randint(1, 600)):

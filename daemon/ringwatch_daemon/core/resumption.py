@@ -1,0 +1,54 @@
+"""What a daemon that was cut off leaves to the next one, which goes on with its run."""
+
+from dataclasses import dataclass
+
+from ringwatch_daemon.core.ledger import EnteredRow
+from ringwatch_daemon.core.records import Checkpoint, Totals
+from ringwatch_pipelines.cycling import Coupling, CyclerSamples
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFrame:
+    """A row without the state of its cell."""
+
+    row: int
+    timestamp_ns: int
+    reason: Coupling
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resumption:
+    """The run as its file has it.
+
+    Parameters
+    ----------
+    started_ns
+        UTC, nanoseconds since 1970: the start of the run.
+    last_write_ns
+        When the earlier daemon was last seen at work.
+    totals
+        Of all rows.
+    newest
+        The newest rows, in their order.
+    newest_received
+        (unique id, time of receipt) of the newest rows, which tell a frame that is in the file already.
+    waiting
+        Rows that the cycler's data may still fill.
+    samples
+        The cycler's series so far, in the order in which it came.
+    event_kinds
+        Kinds of the events so far.
+    checkpoint
+        What stood after the last row; None where it could not be read.
+    """
+
+    run_id: str
+    started_ns: int
+    last_write_ns: int
+    totals: Totals
+    newest: tuple[EnteredRow, ...]
+    newest_received: frozenset[tuple[int, int]]
+    waiting: tuple[WaitingFrame, ...]
+    samples: CyclerSamples
+    event_kinds: frozenset[str]
+    checkpoint: Checkpoint | None

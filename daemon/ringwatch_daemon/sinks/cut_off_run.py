@@ -1,0 +1,169 @@
+"""Finds a run that was cut off, and reads from its file what the next process has to know."""
+
+import logging
+import os
+from collections import Counter
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ringwatch_daemon.core.clock import NS_PER_S
+from ringwatch_daemon.core.errors import InputFileError
+from ringwatch_daemon.core.ledger import REMEMBERED_IDS, EnteredRow
+from ringwatch_daemon.core.records import FrameState, Totals
+from ringwatch_daemon.core.resumption import Resumption, WaitingFrame
+from ringwatch_daemon.sinks.run_memory import (
+    SEQUENCE,
+    SUFFIX,
+    RunIdentity,
+    checkpoint_at,
+    identity_in,
+    lock_of,
+    memory_folder,
+)
+from ringwatch_daemon.sinks.sequence_mark import next_seq_after
+from ringwatch_daemon.sinks.swmr_seal import SealError, mend
+from ringwatch_pipelines.cycling import Coupling, CyclerSamples
+
+LOG = logging.getLogger(__name__)
+NEWEST_ROWS = 2 * REMEMBERED_IDS
+_ROWS_AT_ONCE = 100_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CutOffRun:
+    """A run to go on with.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    next_seq
+        First number of the stream that was never used.
+    """
+
+    path: Path
+    next_seq: int
+    resumption: Resumption
+
+
+def find_cut_off_run(place: Path, *, fingerprint: str, max_age_s: float, now_ns: int) -> CutOffRun | None:
+    """The newest run that was cut off and can be resumed, or None.
+
+    Parameters
+    ----------
+    place
+        File of the run, or folder to look in.
+    fingerprint
+        What the run must have in common with the one that is to go on with it.
+    max_age_s
+        Longest time since its last write.
+    """
+    for output in sorted(_outputs(place), key=_age_key, reverse=True):
+        try:
+            found = _readable(output, fingerprint=fingerprint, max_age_s=max_age_s, now_ns=now_ns)
+        except (InputFileError, OSError, KeyError, ValueError, RuntimeError, SealError) as error:
+            LOG.warning("%s was cut off and is not resumed: %s", output, error)
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _outputs(place: Path) -> list[Path]:
+    if place.is_dir():
+        return [folder.with_suffix(".h5") for folder in place.glob(f"*{SUFFIX}") if folder.is_dir()]
+    return [place] if place.exists() and memory_folder(place).is_dir() else []
+
+
+def _age_key(output: Path) -> int:
+    return output.stat().st_mtime_ns if output.exists() else 0
+
+
+def _readable(output: Path, *, fingerprint: str, max_age_s: float, now_ns: int) -> CutOffRun | None:
+    folder = memory_folder(output)
+    identity = identity_in(folder)
+    if identity.fingerprint != fingerprint:
+        raise InputFileError("its configuration, or a version that decides a number, was another one")
+    lock = lock_of(folder)
+    if lock is None:
+        raise InputFileError("another process writes it")
+    try:
+        last_write_ns = output.stat().st_mtime_ns
+        age_s = (now_ns - last_write_ns) / NS_PER_S
+        if age_s > max_age_s:
+            raise InputFileError(f"its last row is {age_s / 3600:.1f} hours old")
+        mend(output)
+        with h5py.File(output, locking=False) as file:
+            entry = file["entry"]
+            if entry["ledger/stopped"][()]:
+                return None
+            resumption = _resumption(entry, identity, folder, last_write_ns)
+    finally:
+        os.close(lock)
+    return CutOffRun(output, next_seq_after(folder / SEQUENCE), resumption)
+
+
+def _resumption(entry: h5py.Group, identity: RunIdentity, folder: Path, last_write_ns: int) -> Resumption:
+    rows = int(entry["ledger/rows"][()])
+    frames = entry["frames"]
+    first = max(0, rows - NEWEST_ROWS)
+    newest = _newest(frames, first, rows)
+    received = frames["received_ns"][first:rows]
+    return Resumption(
+        run_id=identity.run_id,
+        started_ns=identity.started_ns,
+        last_write_ns=last_write_ns,
+        totals=_totals(frames, rows),
+        newest=newest,
+        newest_received=frozenset(
+            (row.unique_id, int(received_ns)) for row, received_ns in zip(newest, received, strict=True)
+        ),
+        waiting=tuple(_waiting(entry, rows)),
+        samples=_samples(entry),
+        event_kinds=frozenset(kind.decode() for kind in entry["events/kind"][: int(entry["ledger/events"][()])]),
+        checkpoint=checkpoint_at(folder, rows),
+    )
+
+
+def _newest(frames: h5py.Group, first: int, rows: int) -> tuple[EnteredRow, ...]:
+    names = ("unique_id", "timestamp_ns", "state", "reason")
+    columns = (frames[name][first:rows] for name in names)
+    return tuple(
+        EnteredRow(row, int(unique_id), int(timestamp_ns), FrameState(state.decode()), reason.decode())
+        for row, (unique_id, timestamp_ns, state, reason) in enumerate(zip(*columns, strict=True), start=first)
+    )
+
+
+def _totals(frames: h5py.Group, rows: int) -> Totals:
+    counted: dict[str, Counter[bytes]] = {"state": Counter(), "reason": Counter()}
+    for name, counter in counted.items():
+        for first in range(0, rows, _ROWS_AT_ONCE):
+            values, counts = np.unique(frames[name][first : min(first + _ROWS_AT_ONCE, rows)], return_counts=True)
+            counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    states = counted["state"]
+    return Totals(
+        announced=rows,
+        processed=states[b"PROCESSED"],
+        rejected=states[b"REJECTED"],
+        lost=states[b"LOST"],
+        reasons=tuple(sorted((reason.decode(), count) for reason, count in counted["reason"].items() if reason)),
+    )
+
+
+def _waiting(entry: h5py.Group, rows: int) -> list[WaitingFrame]:
+    found = []
+    for first in range(0, rows, _ROWS_AT_ONCE):
+        block = slice(first, min(first + _ROWS_AT_ONCE, rows))
+        reasons = entry["cycling/at_frame/state"][block]
+        stamps = entry["frames/timestamp_ns"][block]
+        unknown = np.flatnonzero((reasons != b"KNOWN") & (stamps > 0))
+        found += [WaitingFrame(first + int(at), int(stamps[at]), Coupling(reasons[at].decode())) for at in unknown]
+    return found
+
+
+def _samples(entry: h5py.Group) -> CyclerSamples:
+    count = int(entry["ledger/samples"][()])
+    return CyclerSamples(**{each.name: entry[f"cycling/{each.name}"][:count] for each in fields(CyclerSamples)})
