@@ -209,8 +209,11 @@ def _second_differences(
     level = 0.5 * (signal[:, 2:] + signal[:, :-2])
     for rows in np.array_split(np.arange(len(difference)), max(1, len(difference) // _ROWS_OF_A_STEP)):
         # An offset of a whole column of differences is a step between readout blocks that drifted apart.
-        filled = both[rows].any(axis=0)
-        difference[np.ix_(rows, filled)] -= np.nanmedian(difference[np.ix_(rows, filled)], axis=0)
+        enough = both[rows].sum(axis=0) > 3
+        block = np.ix_(rows, enough)
+        difference[block] -= np.nanmedian(difference[block], axis=0)
+        # A median taken off n values takes off a part of 2 / n of their variance, and adds its own, (pi / 2) / n.
+        difference[block] /= np.sqrt(1.0 - (2.0 - np.pi / 2.0) / both[rows][:, enough].sum(axis=0))
     return difference[both], level[both]
 
 
