@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes.synthetic_patterns import WAVELENGTH_M, Truth, lagp, lithium, pattern, recipe
 from ringwatch_pipelines.errors import PatternError
 from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.patterns import pattern_from_sums
@@ -140,3 +141,20 @@ def test_a_frame_among_scans_is_refused():
 def test_before_the_first_scan_there_are_no_angles():
     with pytest.raises(PatternError, match="not known before its first scan"):
         _ = ScanAnalyser(ScanRecipe(wavelength_m=1e-10)).axis
+
+
+def test_the_fit_of_a_scan_recovers_the_truth_within_its_errors():
+    truth = Truth()
+    analyser = ScanAnalyser(ScanRecipe(wavelength_m=WAVELENGTH_M, fit=recipe(lagp(), lithium())))
+    pulls = []
+    for seed in range(3):
+        made = pattern(truth, seed)
+        scan = scan_of(made.two_theta_deg, made.intensity, made.sigma)
+        if not seed:
+            analyser.begin(scan)
+        result = analyser.analyse(scan, timestamp_ns=0)
+        assert result.notices == ()
+        lattice = dict(result.tracked.phases[0].lattice)
+        pulls += [(lattice[name].value - getattr(truth, name)) / lattice[name].sigma for name in "ac"]
+    assert np.abs(pulls).max() < 4.0
+    assert np.sqrt(np.mean(np.square(pulls))) < 2.0
