@@ -10,8 +10,13 @@ from ringwatch_daemon.recipes import recipe_from_settings, scan_recipe_from_sett
 from ringwatch_daemon.settings import ScanSettings, Settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser
+from ringwatch_pipelines.design_matrix import hump_share
+from ringwatch_pipelines.fit_recipe import FitRecipe
 from ringwatch_pipelines.results import FreePhaseTrack, LinePhaseTrack, PhaseTrack
 from ringwatch_pipelines.scan_analysis import ScanAnalyser
+
+_LEAST_HUMP_SHARE = 0.01
+"""Less of a hump's shape than this makes sigma of its height a hundred times larger."""
 
 
 def check(config: Path, *, console: Console) -> None:
@@ -68,7 +73,18 @@ def _what_is_done(settings: Settings) -> list[tuple[str, str]]:
         ("dark", darks + (", required" if recipe.dark_required else "")),
         ("bins", f"{edges_deg.size - 1} from {edges_deg[0]:.4f} to {edges_deg[-1]:.4f} degree, {empty} empty"),
     ]
-    return rows + [(track.name, _phase_text(track)) for track in analyser.blank().phases]
+    phases = [(track.name, _phase_text(track)) for track in analyser.blank().phases]
+    return rows + phases + _hump(recipe.fit, analyser)
+
+
+def _hump(fit: FitRecipe | None, analyser: Analyser) -> list[tuple[str, str]]:
+    if fit is None or fit.hump is None:
+        return []
+    share = hump_share(recipe=fit, two_theta_deg=analyser.axis.two_theta_deg)
+    text = f"{share:.2g} of its shape is told from the background"
+    if share < _LEAST_HUMP_SHARE:
+        text += ": its height will not be known without fit.background_file and few background_terms"
+    return [("hump", text)]
 
 
 def _what_is_done_with_scans(settings: Settings, scan: ScanSettings) -> list[tuple[str, str]]:

@@ -124,6 +124,24 @@ def _lines(recipe: FitRecipe, layout: PhaseLayout, parameters: FloatArray) -> tu
     return lines, slopes
 
 
+def hump_share(*, recipe: FitRecipe, two_theta_deg: FloatArray) -> float:
+    """Part of the hump's shape that the background of the recipe cannot make itself, as a root mean square.
+
+    Sigma of the hump's height is at least one over it times what it would be on a known background.
+
+    Parameters
+    ----------
+    two_theta_deg
+        (bins,) of a pattern.
+    """
+    low, high = recipe.two_theta_range_deg
+    x = two_theta_deg[(two_theta_deg >= low) & (two_theta_deg <= high)]
+    hump, *background = _smooth_rows(x, recipe)
+    columns = np.array(background).T / np.linalg.norm(background, axis=1)
+    left = hump - columns @ np.linalg.lstsq(columns, hump, rcond=None)[0]
+    return float(np.linalg.norm(left) / np.linalg.norm(hump))
+
+
 def _smooth_rows(x: FloatArray, recipe: FitRecipe) -> FloatArray:
     rows = []
     if recipe.hump is not None:

@@ -1,13 +1,16 @@
 """Options of the fit from the configuration: an internal standard, a measured background, priors, limits."""
 
+import io
 import math
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from fakes.configurations import GEOMETRY, PONI, configuration
+from ringwatch_daemon.checking import check
 from ringwatch_daemon.core.errors import SettingsError
 from ringwatch_daemon.provenance import provenance_of
 from ringwatch_daemon.recipes import recipe_from_settings
@@ -116,3 +119,11 @@ def test_what_the_example_has_switched_off_can_be_switched_on(tmp_path):
     assert recipe.fit.reference_background is not None
     blank = Analyser(recipe).blank()
     assert [line.label for line in blank.phases[-1].lines] == ["110", "040", "130", "111", "13-1"]
+
+
+@pytest.mark.parametrize(("background", "warned"), [("background_terms = 24", True), ("background_terms = 4", False)])
+def test_a_hump_that_the_background_would_hide_is_told_before_the_run(tmp_path, background, warned):
+    hump = "[fit.hump]\ntwo_theta_deg = 2.3\nfwhm_deg = 0.9"
+    console = Console(file=io.StringIO(), width=200)
+    check(configuration(tmp_path, f"{WIDER}\n{background}", hump, COPPER), console=console)
+    assert ("will not be known without fit.background_file" in console.file.getvalue()) == warned

@@ -8,6 +8,7 @@ from scipy.special import voigt_profile
 from threadpoolctl import threadpool_limits
 
 from fakes.synthetic_patterns import Truth, axis_deg, intensity, lagp, lithium, noisy, recipe
+from ringwatch_pipelines.design_matrix import hump_share
 from ringwatch_pipelines.fit_recipe import FitRecipe, Hump, ReferenceBackground
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.results import Estimate, FitState
@@ -77,3 +78,11 @@ def test_without_a_hump_its_height_is_nothing(measured):
 def test_background_terms_that_could_make_the_hump_themselves_leave_a_sigma_that_says_so():
     _, sigma = values_of(humps(recipe(lagp(), lithium(), hump=HUMP, background_terms=24), HEIGHT))
     assert np.all(sigma > 10.0 * HEIGHT)
+
+
+def test_the_share_of_a_hump_that_no_background_makes_tells_beforehand(measured):
+    known = recipe(hump=HUMP, background_terms=4, reference_background=measured)
+    few, many = (recipe(hump=HUMP, background_terms=terms) for terms in (8, 24))
+    shares = [hump_share(recipe=one, two_theta_deg=axis_deg()) for one in (known, few, many)]
+    assert 1.0 > shares[0] > shares[1] > 0.01
+    assert shares[2] < 1e-4
