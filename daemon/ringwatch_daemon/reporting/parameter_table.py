@@ -7,6 +7,7 @@ import numpy as np
 
 from ringwatch_daemon.dashboard.uncertainty import NO_VALUE, value_with_uncertainty
 from ringwatch_daemon.reporting.numbers import NumberTable
+from ringwatch_daemon.reporting.run_file import IntArray
 from ringwatch_daemon.reporting.run_series import Kind, PhaseGroup, RunSeries
 from ringwatch_daemon.reporting.style import UNITS
 from ringwatch_pipelines.patterns import FloatArray
@@ -121,7 +122,7 @@ def _nearest(run: RunSeries, time_h: float) -> int:
     return int(run.fitted_rows[np.argmin(np.abs(times_h - time_h))])
 
 
-def _first_known(value: FloatArray, sigma: FloatArray, rows: np.ndarray) -> tuple[float, float]:
+def _first_known(value: FloatArray, sigma: FloatArray, rows: IntArray) -> tuple[float, float]:
     known = rows[np.isfinite(value[rows]) & np.isfinite(sigma[rows])]
     return (float(value[known[0]]), float(sigma[known[0]])) if known.size else (float("nan"), float("nan"))
 

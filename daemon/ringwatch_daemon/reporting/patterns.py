@@ -1,16 +1,17 @@
-"""Patterns of a whole run, averaged down to what a figure can show, in one pass over the file."""
+"""Patterns of a whole run, averaged down to what a figure can show, in one pass over them and one over their errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ringwatch_daemon.reporting.marks import Grouping, grouping_from_rows
+from ringwatch_daemon.reporting.run_file import IntArray
 from ringwatch_daemon.reporting.run_series import RunSeries
 from ringwatch_pipelines.patterns import FloatArray
 
 MOST_ROWS = 300
-MOST_AT_AN_END = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,14 +94,14 @@ class _Sums:
         self._intensity = np.zeros((groups, bins))
         self._variance = np.zeros((groups, bins))
 
-    def add_intensity(self, block: np.ndarray, group_of: np.ndarray, weight: FloatArray) -> None:
+    def add_intensity(self, block: NDArray[np.float32], group_of: IntArray, weight: FloatArray) -> None:
         for group, chosen in _groups(group_of):
             values, shares = block[chosen].astype(np.float64), weight[chosen][:, None]
             known = np.isfinite(values)
             self.weight[group] += np.sum(shares * known, axis=0)
             self._intensity[group] += np.sum(np.where(known, shares * values, 0.0), axis=0)
 
-    def add_errors(self, block: np.ndarray, group_of: np.ndarray, weight: FloatArray) -> None:
+    def add_errors(self, block: NDArray[np.float32], group_of: IntArray, weight: FloatArray) -> None:
         for group, chosen in _groups(group_of):
             values = weight[chosen][:, None] * block[chosen].astype(np.float64)
             self._variance[group] += np.nansum(values**2, axis=0)
@@ -116,5 +117,5 @@ class _Sums:
         return np.where(known, sums / np.where(known, self.weight, 1.0), np.nan)
 
 
-def _groups(group_of: np.ndarray) -> list[tuple[int, np.ndarray]]:
+def _groups(group_of: IntArray) -> list[tuple[int, IntArray]]:
     return [(int(group), np.flatnonzero(group_of == group)) for group in np.unique(group_of[group_of >= 0])]

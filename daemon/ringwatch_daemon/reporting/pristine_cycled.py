@@ -1,6 +1,7 @@
 """The patterns of the pristine and of the cycled cell, and what has changed."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,55 +15,76 @@ from ringwatch_pipelines.patterns import FloatArray
 _SMOOTHED_SHARE = 1 / 12
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _End:
+    """Mean pattern of one end of the run, (bins,) each, and when it was taken."""
+
+    intensity: FloatArray
+    sigma: FloatArray
+    when: str
+
+
 def pristine_cycled_figures(run: RunSeries, patterns: PatternMap) -> Iterator[ReportFigure]:
     """First and last patterns of the image above each other, and their difference."""
     if patterns.time_h.size < 2:
         return
-    ends = _ends(patterns)
-    first, last = ((_mean(patterns.intensity[rows]), _sigma(patterns.sigma[rows])) for rows in ends)
-    difference, sigma = last[0] - first[0], np.hypot(first[1], last[1])
+    first, last = (_end(patterns, rows) for rows in _ends(patterns))
+    difference, sigma = last.intensity - first.intensity, np.hypot(first.sigma, last.sigma)
     smooth = _running_median(difference)
     x = patterns.two_theta_deg
     figure = new_figure(height_mm=145)
     above, below, foot = figure.subplots(3, 1, sharex=True, height_ratios=[1.0, 0.8, 0.5])
-    times = [(float(patterns.time_h[rows][0]), float(patterns.time_h[rows][-1])) for rows in ends]
-    for values, look, name, (from_h, to_h) in zip(
-        (first[0], last[0]), LOOKS, ("pristine", "cycled"), times, strict=False
-    ):
-        above.plot(
-            x, values, color=look.colour, linestyle=look.line, linewidth=0.8, label=f"{name}, {_span(from_h, to_h)}"
-        )
-    above.set_ylabel("intensity\n(arb. units)")
-    above.legend()
-    below.fill_between(x, -2 * sigma, 2 * sigma, color="0.8", linewidth=0, label="twice the standard deviation")
-    below.plot(x, difference, color=LOOKS[4].colour, linewidth=0.6, label="cycled minus pristine")
-    foot.plot(x, smooth, color=LOOKS[1].colour, linewidth=1.0, label="running median")
-    foot.axhline(0.0, color="0.7", linewidth=0.5, zorder=0)
-    below.set_ylim(*_room(difference))
-    below.set_ylabel("difference\n(arb. units)")
-    foot.set_xlabel("2θ (°)")
-    foot.set_ylabel("broad difference\n(arb. units)")
-    below.legend(loc="lower right")
-    _mark_hump(run, foot)
-    foot.legend(loc="upper right")
-    figure.align_ylabels()
+    _draw_ends(above, x, first, last)
+    _draw_difference(below, x, difference, sigma)
+    _draw_broad(foot, x, smooth, run)
     above.set_xlim(patterns.edges_deg[0], patterns.edges_deg[-1])
+    figure.align_ylabels()
     caption = (
-        f"Mean patterns of the start ({_span(*times[0])}) and the end ({_span(*times[1])}) of the run, and their "
+        f"Mean patterns of the start ({first.when}) and the end ({last.when}) of the run, and their "
         "difference; broad changes, as an amorphous hump, show in its running median."
     )
     columns = (
         ("two theta / degree", x),
-        ("pristine", first[0]),
-        ("sigma of pristine", first[1]),
-        ("cycled", last[0]),
-        ("sigma of cycled", last[1]),
+        ("pristine", first.intensity),
+        ("sigma of pristine", first.sigma),
+        ("cycled", last.intensity),
+        ("sigma of cycled", last.sigma),
         ("difference", difference),
         ("sigma of the difference", sigma),
         ("running median of the difference", smooth),
     )
     table = NumberTable("pristine_cycled", columns)
     yield ReportFigure("pristine_cycled", "Pristine against cycled", caption, figure, (table,))
+
+
+def _draw_ends(axes: Axes, x: FloatArray, first: _End, last: _End) -> None:
+    for end, look, name in zip((first, last), LOOKS, ("pristine", "cycled"), strict=False):
+        axes.plot(x, end.intensity, color=look.colour, linestyle=look.line, linewidth=0.8, label=f"{name}, {end.when}")
+    axes.set_ylabel("intensity\n(arb. units)")
+    axes.legend()
+
+
+def _draw_difference(axes: Axes, x: FloatArray, difference: FloatArray, sigma: FloatArray) -> None:
+    axes.fill_between(x, -2 * sigma, 2 * sigma, color="0.8", linewidth=0, label="twice the standard deviation")
+    axes.plot(x, difference, color=LOOKS[4].colour, linewidth=0.6, label="cycled minus pristine")
+    axes.set_ylim(*_room(difference))
+    axes.set_ylabel("difference\n(arb. units)")
+    axes.legend(loc="lower right")
+
+
+def _draw_broad(axes: Axes, x: FloatArray, smooth: FloatArray, run: RunSeries) -> None:
+    axes.plot(x, smooth, color=LOOKS[1].colour, linewidth=1.0, label="running median")
+    axes.axhline(0.0, color="0.7", linewidth=0.5, zorder=0)
+    _mark_hump(run, axes)
+    axes.set_xlabel("2θ (°)")
+    axes.set_ylabel("broad difference\n(arb. units)")
+    axes.legend(loc="upper right")
+
+
+def _end(patterns: PatternMap, rows: slice) -> _End:
+    time_h = patterns.time_h[rows]
+    when = _span(float(time_h[0]), float(time_h[-1]))
+    return _End(_mean(patterns.intensity[rows]), _sigma(patterns.sigma[rows]), when)
 
 
 def _ends(patterns: PatternMap) -> tuple[slice, slice]:

@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarForm
 from ringwatch_daemon.reporting.cell_series import CellSeries
 from ringwatch_daemon.reporting.numbers import NumberTable
 from ringwatch_daemon.reporting.patterns import PatternMap
+from ringwatch_daemon.reporting.run_file import IntArray
 from ringwatch_daemon.reporting.run_series import RunSeries
 from ringwatch_daemon.reporting.style import LOOKS, MAP, ReportFigure, new_figure
 from ringwatch_pipelines.patterns import FloatArray
@@ -100,7 +101,7 @@ def _limits(time_h: FloatArray) -> tuple[float, float]:
     return float(time_h[0] - step / 2), float(time_h[-1] + step / 2)
 
 
-def _frames(sizes: np.ndarray) -> str:
+def _frames(sizes: IntArray) -> str:
     low, high = int(sizes.min()), int(sizes.max())
     if high == 1:
         return "one frame"
