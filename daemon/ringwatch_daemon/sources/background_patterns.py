@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.sources.images import HDF5_SUFFIXES
+from ringwatch_daemon.sources.scan_files import read_scans
 
 FloatArray = NDArray[np.float64]
 
-_LARGEST_BYTES = 64 << 20
-_COMMENTS = ("#", "!", "'", ";", "/", "%")
 _FEWEST_POINTS = 8
 
 
@@ -22,8 +21,7 @@ def background_from_file(file: Path) -> tuple[FloatArray, FloatArray]:
     Parameters
     ----------
     file
-        Columns of text (``.xy``, ``.xye``, ``.chi``, ``.dat``): angle, intensity, and more that are not read. Or the
-        HDF5 file of a run: the mean of its patterns.
+        A scan (``.xy``, ``.xye``, ``.chi``, ``.dat``, ``.xrdml``), or the HDF5 file of a run: the mean of its patterns.
 
     Raises
     ------
@@ -31,7 +29,7 @@ def background_from_file(file: Path) -> tuple[FloatArray, FloatArray]:
         It cannot be read, or holds no pattern.
     """
     try:
-        read = _from_run if file.suffix.lower() in HDF5_SUFFIXES else _from_text
+        read = _from_run if file.suffix.lower() in HDF5_SUFFIXES else _from_scan
         angle, intensity = read(file)
     except OSError as error:
         raise InputFileError(
@@ -46,24 +44,11 @@ def background_from_file(file: Path) -> tuple[FloatArray, FloatArray]:
     return angle, intensity
 
 
-def _from_text(file: Path) -> tuple[FloatArray, FloatArray]:
-    if file.stat().st_size > _LARGEST_BYTES:
-        raise InputFileError(f"expected columns of text in {file}, got more than {_LARGEST_BYTES >> 20} MiB")
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    rows = [numbers for line in lines if (numbers := _first_two_numbers(line)) is not None]
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 2)
-    return columns[:, 0], columns[:, 1]
-
-
-def _first_two_numbers(line: str) -> tuple[float, float] | None:
-    """None for a comment or a header, which every program writes in its own way."""
-    words = line.replace(",", " ").replace(";", " ").split()
-    if len(words) < 2 or words[0].startswith(_COMMENTS):
-        return None
-    try:
-        return float(words[0]), float(words[1])
-    except ValueError:
-        return None
+def _from_scan(file: Path) -> tuple[FloatArray, FloatArray]:
+    scans = read_scans(file)
+    if len(scans) != 1:
+        raise InputFileError(f"expected one scan as a background in {file}, got {len(scans)}")
+    return scans[0].two_theta_deg, scans[0].intensity
 
 
 def _from_run(file: Path) -> tuple[FloatArray, FloatArray]:

@@ -71,6 +71,9 @@ def _from_columns(text: str) -> ScanImage:
     rows: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         values = None if _COMMENT.match(line) else _numbers(line)
+        if values is not None and len(values) == 1 and not rows:
+            # A .chi file counts its rows before the first one.
+            continue
         if values is not None:
             if rows and len(values) != len(rows[0]):
                 raise InputFileError(f"expected {len(rows[0])} numbers in line {number}, got {len(values)}")

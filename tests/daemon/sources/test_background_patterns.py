@@ -64,7 +64,7 @@ def test_a_run_gives_the_mean_of_its_patterns_without_lost_frames_and_empty_bins
         ("empty.xy", b""),
         ("words.xy", b"this is no pattern\n" * 20),
         ("short.xy", b"1.0 2.0\n1.1 2.0\n"),
-        ("descending.xy", text_of(ANGLE[::-1].tolist(), LEVEL.tolist()).encode()),
+        ("to_and_fro.xy", text_of([*ANGLE.tolist()[::-1], *ANGLE.tolist()], [*LEVEL.tolist()] * 2).encode()),
         ("binary.xy", bytes(range(256)) * 8),
         ("not_a_run.h5", b"no HDF5"),
     ],
