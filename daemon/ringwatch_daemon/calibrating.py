@@ -29,6 +29,7 @@ from ringwatch_pipelines.calibration import (
     CalibrantFrames,
     calibrate_geometry,
     check_geometry,
+    foreign_rings_deg,
     sum_pattern,
 )
 from ringwatch_pipelines.corrections import Corrections, Dark, select_dark
@@ -274,6 +275,16 @@ def _summary(outcome: CalibrationOutcome) -> list[str]:
         together = fit.correlation("distance_m", "wavelength_m")
         lines.append(
             f"wavelength and distance are correlated by {together:.5f}: rings of small angles tell their ratio only"
+        )
+    foreign = foreign_rings_deg(
+        pattern=outcome.pattern,
+        lines_two_theta_deg=found.lines_two_theta_deg,
+        fwhm_deg=float(np.median(found.positions.fwhm_deg)),
+    )
+    if foreign.size:
+        places = ", ".join(f"{place:.3f}" for place in foreign[:6])
+        lines.append(f"{foreign.size} strong rings are not of {outcome.calibrant.name}, at {places} degree: is it right?")
+            f"{foreign.size} strong rings are not of {outcome.calibrant.name}, at {places} degree: is it the one?"
         )
     lines.append(width.text)
     if width.profile is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import find_peaks
 
 from ringwatch_pipelines.corrections import Corrections, Dark
 from ringwatch_pipelines.errors import GeometryError
@@ -192,6 +193,24 @@ def sum_pattern(*, frames: CalibrantFrames, geometry: Geometry) -> Pattern:
         binning=Binning(max(round(2.0 * span_deg / reach.pixel_deg), 16)),
     )
     return pattern_from_sums(sums=_sums(operator, frames), axis=operator.axis)
+
+
+def foreign_rings_deg(*, pattern: Pattern, lines_two_theta_deg: FloatArray, fwhm_deg: float) -> FloatArray:
+    """Angles of rings that stand a tenth as high as the calibrant's highest and are none of its own.
+
+    A name that is wrong may still have all its rings among those of the substance in the beam, as silicon's are
+    among ceria's.
+    """
+    known = np.isfinite(pattern.intensity)
+    angle, intensity = pattern.two_theta_deg[known], pattern.intensity[known]
+    bin_deg = float(np.median(np.diff(angle)))
+    reach = max(round(6.0 * fwhm_deg / bin_deg), 8)
+    tops, found = find_peaks(intensity, prominence=0.0, wlen=2 * reach + 1, distance=max(1, reach // 6))
+    height = found["prominences"]
+    away = np.abs(angle[tops][:, np.newaxis] - lines_two_theta_deg).min(axis=1) > 2.0 * fwhm_deg
+    between = (angle[tops] > lines_two_theta_deg[0]) & (angle[tops] < lines_two_theta_deg[-1])
+    highest = float(np.max(height[~away], initial=0.0))
+    return np.asarray(angle[tops[away & between & (height > 0.1 * highest)]])
 
 
 def _lines_in_reach(

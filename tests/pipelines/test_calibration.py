@@ -8,7 +8,13 @@ import pytest
 
 from fakes.calibrant_frames import PIXEL_M, SIDE, bragg_deg, ceria, pixel_angles, ring_frame, true_geometry
 from ringwatch_pipelines.calibrants import calibrant_by_name
-from ringwatch_pipelines.calibration import CalibrantFrames, calibrate_geometry, check_geometry, sum_pattern
+from ringwatch_pipelines.calibration import (
+    CalibrantFrames,
+    calibrate_geometry,
+    check_geometry,
+    foreign_rings_deg,
+    sum_pattern,
+)
 from ringwatch_pipelines.corrections import Corrections, Dark, Mask, dead_pixels_from_dark
 from ringwatch_pipelines.errors import GeometryError
 from ringwatch_pipelines.instrument_width import fit_instrument_width
@@ -92,6 +98,16 @@ def test_rings_of_another_substance_are_refused_in_one_sentence(truth):
     other = calibrant_by_name("LaB6", wavelength_m=truth.wavelength_m, d_min_A=0.8)
     with pytest.raises(GeometryError, match=r"^the geometry cannot be refined from here with LaB6: [^.]*(\.\d[^.]*)*$"):
         calibrate_geometry(frames=frames_of(ring_frame(truth, ceria()), calibrant=other), geometry=truth)
+
+
+def test_rings_that_are_not_the_calibrants_are_named(truth):
+    calibrant = ceria(10)
+    pattern = sum_pattern(frames=frames_of(ring_frame(truth, calibrant)), geometry=truth)
+    lines = bragg_deg(calibrant, truth)
+    own = foreign_rings_deg(pattern=pattern, lines_two_theta_deg=lines, fwhm_deg=0.1)
+    assert own.size == 0
+    without_second = foreign_rings_deg(pattern=pattern, lines_two_theta_deg=np.delete(lines, 1), fwhm_deg=0.1)
+    assert without_second == pytest.approx([lines[1]], abs=0.05)
 
 
 def test_a_frame_without_rings_is_refused(truth):
