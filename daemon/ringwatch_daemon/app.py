@@ -15,6 +15,7 @@ from ringwatch_daemon.core.channels import Channel
 from ringwatch_daemon.core.clock import NS_PER_S, Clock, SystemClock
 from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_from_tracked
 from ringwatch_daemon.core.errors import SettingsError
+from ringwatch_daemon.core.heartbeat import Heartbeat
 from ringwatch_daemon.core.intake import Intake, Overflow
 from ringwatch_daemon.core.ports import FrameSource, Sink
 from ringwatch_daemon.core.records import Record, RunStart
@@ -33,6 +34,7 @@ from ringwatch_daemon.sinks.nexus import NexusFile
 from ringwatch_daemon.sinks.resumable_file import ResumableFile, fingerprint_of
 from ringwatch_daemon.sinks.run_memory import SEQUENCE, memory_folder
 from ringwatch_daemon.sinks.sequence_mark import SequenceMark
+from ringwatch_daemon.sinks.service_status import ServiceStatus
 from ringwatch_daemon.sinks.zmq_publisher import CurveKeys, ZmqPublisher
 from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, perkin_elmer_pvs
 from ringwatch_daemon.sources.channel_access import ChannelAccessSource, ChannelAccessSourceConfig
@@ -56,6 +58,9 @@ LOG = logging.getLogger(__name__)
 RECORDS_CAPACITY = 256
 CYCLER_CAPACITY = 64
 S_PER_H = 3600.0
+BEAT_S = 5.0
+BEAT_OF_WATCHDOG = 0.25
+"""Part of the silence that a watchdog bears; systemd advises half of it or less."""
 NAN = float("nan")
 
 
@@ -79,6 +84,8 @@ class RunPlan:
         Hears whether the source is connected, and one line about it, whenever that changes.
     watchers
         Sinks besides the file and the stream.
+    heartbeat
+        Beats while frames and records are taken as they come.
     resumable
         Keep beside the file what lets a later process go on with the run, should this one be cut off.
     resume_within_s
@@ -94,6 +101,7 @@ class RunPlan:
     publish: bool = True
     tell: Callable[[bool, str], None] = lambda *_: None
     watchers: tuple[Sink, ...] = ()
+    heartbeat: Heartbeat | None = None
     resumable: bool = False
     resume_within_s: float | None = None
 
@@ -115,6 +123,7 @@ def serve(config: Path, *, output: Path | None, fresh: bool = False, stop: StopR
     """
     settings = load_settings(config)
     service = ServiceNotifier.from_environment()
+    every_s = BEAT_S if service.watchdog_s is None else service.watchdog_s * BEAT_OF_WATCHDOG
     # Recorded frames can be taken once more from their files, a detector's cannot.
     live, resume_hours = settings.detector.protocol != "files", settings.run.resume_hours
     plan = RunPlan(
@@ -125,6 +134,8 @@ def serve(config: Path, *, output: Path | None, fresh: bool = False, stop: StopR
         output=output,
         publish=settings.stream.enabled,
         tell=lambda connected, text: service.status(f"{'connected' if connected else 'not connected'}: {text}"),
+        watchers=(ServiceStatus(service.status),),
+        heartbeat=Heartbeat(beat=service.alive, every_s=every_s, clock=SystemClock()),
         resumable=live,
         resume_within_s=resume_hours * S_PER_H if live and resume_hours is not None and not fresh else None,
     )
@@ -202,6 +213,7 @@ def build_run(plan: RunPlan) -> Run:
         timeline = Timeline(max_gap_s=settings.cycler.max_gap_s)
         coupler = Coupler(timeline, area_cm2=settings.sample.area_cm2 or NAN)
         cell_watch = CellWatch(timeline) if settings.sample.symmetric else None
+    heartbeat = plan.heartbeat or Heartbeat(beat=lambda _: None, every_s=BEAT_S, clock=clock)
     parts = AnalysisParts(
         intake=intake,
         analyser=analyser,
@@ -212,6 +224,7 @@ def build_run(plan: RunPlan) -> Run:
         clock=clock,
         tell=plan.tell,
         cell_watch=cell_watch,
+        turned=heartbeat.stage("analysis"),
         remember=analyser.memory if plan.resumable and isinstance(analyser, Analyser) else None,
         resumed=None if cut_off is None else cut_off.resumption,
     )
@@ -219,8 +232,9 @@ def build_run(plan: RunPlan) -> Run:
         source=BegunByFirstScan(plan.source, analyser.begin) if isinstance(analyser, ScanAnalyser) else plan.source,
         intake=intake,
         analysis=AnalysisStage(parts),
-        sinks=SinkStage(records=records, sinks=_sinks(plan, output, cut_off)),
+        sinks=SinkStage(records=records, sinks=_sinks(plan, output, cut_off), turned=heartbeat.stage("sinks")),
         cycler=cycler,
+        ended=heartbeat.ended,
     )
 
 

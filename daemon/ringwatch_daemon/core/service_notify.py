@@ -10,6 +10,9 @@ import socket
 from collections.abc import Mapping
 
 _SEND_TIMEOUT_S = 0.5
+_US_PER_S = 1e6
+_EXTENSION_S = 30.0
+"""So much longer may the end take after each beat that told of work."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -22,18 +25,22 @@ class ServiceNotifier:
     ----------
     address
         An absolute path, or a name in the abstract namespace that begins with ``@``; empty for nobody.
+    watchdog_s
+        After such a silence the manager takes the daemon for stuck; None where it does not watch.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, watchdog_s: float | None = None) -> None:
         if address and address[0] not in "/@":
             _LOG.warning("NOTIFY_SOCKET was expected to begin with / or @, got %r: nothing is notified", address)
             address = ""
         self._address = "\0" + address[1:] if address.startswith("@") else address
+        self.watchdog_s = watchdog_s
+        self._stopping = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "ServiceNotifier":
         """The notifier that the environment asks for."""
-        return cls(environment.get("NOTIFY_SOCKET", ""))
+        return cls(environment.get("NOTIFY_SOCKET", ""), watchdog_s=_watchdog_s(environment))
 
     def ready(self, status: str) -> None:
         """Tell that the start is over, and in one sentence how things stand."""
@@ -45,15 +52,13 @@ class ServiceNotifier:
 
     def stopping(self, status: str) -> None:
         """Tell that the daemon is about to end, and in one sentence what it still does."""
+        self._stopping = True
         self._send("STOPPING=1", f"STATUS={_one_line(status)}")
 
-    def watchdog(self) -> None:
-        """Tell that the daemon makes progress."""
-        self._send("WATCHDOG=1")
-
-    def extend_timeout(self, seconds: float) -> None:
-        """Ask for `seconds` from now on for the start or stop that is going on."""
-        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+    def alive(self, worked: bool) -> None:
+        """Tell that the data path turns over; while stopping, ask for more time as long as it has work."""
+        more_time = [f"EXTEND_TIMEOUT_USEC={round(_EXTENSION_S * _US_PER_S)}"] if worked and self._stopping else []
+        self._send("WATCHDOG=1", *more_time)
 
     def _send(self, *assignments: str) -> None:
         if not self._address:
@@ -69,3 +74,14 @@ class ServiceNotifier:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _watchdog_s(environment: Mapping[str, str]) -> float | None:
+    """The silence that the manager bears, by ``sd_watchdog_enabled(3)``; None where it watches nobody or another."""
+    text, process = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
+    if not text or process not in {"", str(os.getpid())}:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        _LOG.warning("WATCHDOG_USEC was expected to be a number of microseconds, got %r: no watchdog is fed", text)
+        return None
+    return int(text) / _US_PER_S

@@ -12,6 +12,7 @@ import numpy as np
 
 from ringwatch_daemon.core.channels import Channel, ChannelClosed
 from ringwatch_daemon.core.clock import NS_PER_S, Clock
+from ringwatch_daemon.core.heartbeat import Turned
 from ringwatch_daemon.core.intake import ConnectionChange, DroppedFrame, Intake, Item, RefusedFrame, SourceWarning
 from ringwatch_daemon.core.ledger import Admission, Ledger
 from ringwatch_daemon.core.ports import FrameAnalyser
@@ -73,6 +74,8 @@ class AnalysisParts:
     """Hears whether the source is connected, and one line about it, whenever that changes."""
     cell_watch: CellWatch | None = None
     """Looks for short circuits in the coupler's timeline."""
+    turned: Turned = lambda _: None
+    """Hears of each turn of the loop, and whether a frame or notice was taken."""
     remember: Callable[[], AnalyserMemory] | None = None
     """What the frames so far leave to the next one, for a run that may be cut off; None to keep nothing."""
     resumed: Resumption | None = None
@@ -106,7 +109,7 @@ class AnalysisStage:
                 self._resume(self._parts.resumed)
             why = self._work_off_intake()
             while self._wanted and self._take_cycler(TAKE_WAIT_S):
-                pass
+                self._parts.turned(False)
         finally:
             self._end(why)
 
@@ -121,6 +124,7 @@ class AnalysisStage:
             if item is not None:
                 self._take(item)
             self._tell_status()
+            self._parts.turned(item is not None)
         return "the records are not taken any more"
 
     def _take(self, item: Item) -> None:

@@ -30,11 +30,20 @@ class _Failure:
 class _StageThread(threading.Thread):
     """A thread that tells what ended it, and then asks everybody to stop."""
 
-    def __init__(self, name: str, work: Callable[[], None], stop: StopRequest, failures: list[_Failure]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], None],
+        *,
+        stop: StopRequest,
+        failures: list[_Failure],
+        ended: Callable[[str], None],
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self._work = work
         self._stop_request = stop
         self._failures = failures
+        self._ended = ended
 
     def run(self) -> None:
         try:
@@ -42,10 +51,18 @@ class _StageThread(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - kept, and raised again by the thread that waits
             self._failures.append(_Failure(self.name, error))
             self._stop_request.set()
+        finally:
+            self._ended(self.name)
 
 
 class Run:
-    """Carries frames from a source to the sinks until the source ends or a stop is asked for."""
+    """Carries frames from a source to the sinks until the source ends or a stop is asked for.
+
+    Parameters
+    ----------
+    ended
+        Hears the name of each stage that has ended, well or not: ``source``, ``analysis``, ``sinks``, ``cycler``.
+    """
 
     def __init__(
         self,
@@ -55,12 +72,14 @@ class Run:
         analysis: AnalysisStage,
         sinks: SinkStage,
         cycler: CyclerStage | None,
+        ended: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._intake = intake
         self._analysis = analysis
         self._sinks = sinks
         self._cycler = cycler
+        self._ended = ended
 
     def execute(
         self, stop: StopRequest, *, on_ready: Callable[[], None], on_stopping: Callable[[str], None] = lambda _: None
@@ -109,7 +128,9 @@ class Run:
         }
         if self._cycler is not None:
             work["cycler"] = partial(self._cycler.run, cycler_stop)
-        return {name: _StageThread(name, do, stop, failures) for name, do in work.items()}
+        return {
+            name: _StageThread(name, do, stop=stop, failures=failures, ended=self._ended) for name, do in work.items()
+        }
 
 
 def _wait_for_end(source: threading.Thread, stop: StopRequest, failures: list[_Failure]) -> str:

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from ringwatch_daemon.core.channels import Channel, ChannelClosed
 from ringwatch_daemon.core.errors import SinkError
+from ringwatch_daemon.core.heartbeat import Turned
 from ringwatch_daemon.core.ports import Sink
 from ringwatch_daemon.core.records import Record
 
@@ -27,11 +28,14 @@ class SinkStage:
         Closed by its writer after the last record.
     sinks
         In the order of duty: what must be durable first comes first.
+    turned
+        Hears of each turn of the loop, once what it took is durable, and whether it took anything.
     """
 
-    def __init__(self, *, records: Channel[Record], sinks: tuple[Sink, ...]) -> None:
+    def __init__(self, *, records: Channel[Record], sinks: tuple[Sink, ...], turned: Turned = lambda _: None) -> None:
         self._records = records
         self._sinks = sinks
+        self._turned = turned
 
     def run(self) -> None:
         """Work until the channel is closed and empty, then close the sinks in their order.
@@ -51,7 +55,9 @@ class SinkStage:
     def _work(self) -> None:
         try:
             while True:
-                self._hand_over(self._records.take_all(BATCH_WAIT_S))
+                batch = self._records.take_all(BATCH_WAIT_S)
+                self._hand_over(batch)
+                self._turned(bool(batch))
         except ChannelClosed:
             LOG.debug("all records are handed over")
 

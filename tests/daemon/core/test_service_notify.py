@@ -1,4 +1,5 @@
 import logging
+import os
 import secrets
 import socket
 from collections.abc import Iterator
@@ -35,13 +36,23 @@ def test_ready_comes_with_how_things_stand(notifier: ServiceNotifier, manager: s
 
 def test_every_notice_is_a_datagram_of_its_own(notifier: ServiceNotifier, manager: socket.socket) -> None:
     notifier.status("frame 12, ratio 5.4(2), 25 °C")
-    notifier.watchdog()
-    notifier.extend_timeout(1.5)
+    notifier.alive(True)
     notifier.stopping("3 frames still to be written")
     assert manager.recv(4096).decode() == "STATUS=frame 12, ratio 5.4(2), 25 °C"
     assert manager.recv(4096) == b"WATCHDOG=1"
-    assert manager.recv(4096) == b"EXTEND_TIMEOUT_USEC=1500000"
     assert manager.recv(4096) == b"STOPPING=1\nSTATUS=3 frames still to be written"
+
+
+def test_more_time_is_asked_for_only_while_stopping_and_only_with_work_left(
+    notifier: ServiceNotifier, manager: socket.socket
+) -> None:
+    notifier.alive(True)
+    notifier.stopping("what waits is worked off")
+    notifier.alive(False)
+    notifier.alive(True)
+    heard = [manager.recv(4096) for _ in range(4)]
+    assert heard[0] == heard[2] == b"WATCHDOG=1"
+    assert heard[3] == b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000"
 
 
 def test_a_status_cannot_smuggle_in_another_notice(notifier: ServiceNotifier, manager: socket.socket) -> None:
@@ -56,11 +67,34 @@ def test_without_a_socket_in_the_environment_nothing_happens(caplog: pytest.LogC
 
 def test_an_address_of_another_kind_is_said_once_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
     notifier = ServiceNotifier.from_environment({"NOTIFY_SOCKET": "vsock:2:1234"})
-    notifier.watchdog()
+    notifier.alive(True)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "vsock:2:1234" in caplog.text
 
 
 def test_a_manager_that_is_gone_does_not_stop_the_daemon(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ServiceNotifier(str(tmp_path / "nobody")).watchdog()
+    ServiceNotifier(str(tmp_path / "nobody")).alive(True)
     assert "the service manager did not take WATCHDOG=1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("environment", "silence_s"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "2500000"}, 2.5),
+        ({"WATCHDOG_USEC": "2500000", "WATCHDOG_PID": str(os.getpid())}, 2.5),
+        ({"WATCHDOG_USEC": "2500000", "WATCHDOG_PID": str(os.getppid())}, None),
+    ],
+)
+def test_the_silence_that_is_borne_is_that_of_the_environment_when_it_means_this_process(
+    environment: dict[str, str], silence_s: float | None
+) -> None:
+    assert ServiceNotifier.from_environment(environment).watchdog_s == silence_s
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "0", "1.5"])
+def test_a_silence_that_is_no_number_of_microseconds_is_said_and_ignored(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ServiceNotifier.from_environment({"WATCHDOG_USEC": text}).watchdog_s is None
+    assert repr(text) in caplog.text
