@@ -283,7 +283,7 @@ def _summary(outcome: CalibrationOutcome) -> list[str]:
     )
     if foreign.size:
         places = ", ".join(f"{place:.3f}" for place in foreign[:6])
-        lines.append(f"{foreign.size} strong rings are not of {outcome.calibrant.name}, at {places} degree: is it right?")
+        lines.append(
             f"{foreign.size} strong rings are not of {outcome.calibrant.name}, at {places} degree: is it the one?"
         )
     lines.append(width.text)
