@@ -70,6 +70,13 @@ def test_a_fit_that_did_not_converge_is_shown_but_not_drawn() -> None:
     assert len(view.curves["li/ratio"].curve()) == 1
 
 
+def test_a_misfit_is_shown_and_drawn() -> None:
+    view = told(streams.cell_frame(0), streams.cell_frame(1, state=FitState.MISFIT))
+    assert view.fit is not None
+    assert view.fit.state == "MISFIT"
+    assert len(view.curves["li/ratio"].curve()) == 2
+
+
 def test_a_lost_frame_counts_and_moves_neither_time_nor_cell_nor_fit() -> None:
     lost = replace(records.lost_record(1), timestamp_ns=0, received_ns=0, cell=CellState())
     view = told(streams.cell_frame(0), lost)
