@@ -155,7 +155,7 @@ class Analyser:
         if self._recipe.fit is not None:
             self._tracker = TrackerState(
                 layout=layout_from_recipe(self._recipe.fit),
-                two_theta_deg=None if memory.parameters is None else self.axis.two_theta_deg,
+                two_theta_deg=None if memory.parameters is None else self.axis.mean_two_theta_deg,
                 parameters=memory.parameters,
                 chi_square=memory.chi_square,
                 misfits=memory.misfits,
@@ -263,6 +263,7 @@ class Analyser:
         if self._recipe.fit is None:
             return self.blank()
         pattern = pattern_from_sums(sums=sums, axis=self.axis)
+        pattern = replace(pattern, two_theta_deg=self.axis.mean_two_theta_deg)
         self._tracker, fit, tracked = track(self._tracker, pattern, self._recipe.fit)
         return replace(tracked, texture=tuple(texture.track(fit, seen) for texture, seen in textures))
 

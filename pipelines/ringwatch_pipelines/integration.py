@@ -237,10 +237,18 @@ def build_operator(
         norm=norm,
         squares=squares,
         threads=threads,
-        axis=RadialAxis(read_only(edges)),
+        axis=RadialAxis(read_only(edges), _mean_two_theta_deg(pixels, fold, norm, edges)),
         geometry_fingerprint=geometry.fingerprint,
         masked_fraction=float(np.mean(pixels.weight == 0)),
     )
+
+
+def _mean_two_theta_deg(pixels: _Pixels, fold: Fold, norm: FloatArray, edges_deg: FloatArray) -> FloatArray:
+    """(bins,) mean angle of the pixels of each bin; the centre of an empty one."""
+    total, _ = fold.static_sums(pixels.weight * _two_theta_deg(pixels))
+    centres = 0.5 * (edges_deg[1:] + edges_deg[:-1])
+    mean = np.where(norm > 0, total / np.where(norm > 0, norm, 1.0), centres)
+    return read_only(np.clip(mean, edges_deg[:-1], edges_deg[1:]))
 
 
 def _norm_and_squares(fold: Fold) -> tuple[FloatArray, FloatArray]:

@@ -60,15 +60,25 @@ class RadialAxis:
     ----------
     edges_two_theta_deg
         (bins + 1,) ascending.
+    pixels_two_theta_deg
+        (bins,) mean angle of the pixels in each bin, weighted with their normalisation; None for bin centres.
+        A bin holds about a thousand pixels, so that their mean lies off the centre by some 1 % of the bin, the same in
+        every frame. On the flank of a strong line that is as much as the noise.
     """
 
     edges_two_theta_deg: FloatArray
+    pixels_two_theta_deg: FloatArray | None = None
 
     @property
     def two_theta_deg(self) -> FloatArray:
         """(bins,) bin centres in degree."""
         edges = self.edges_two_theta_deg
         return 0.5 * (edges[1:] + edges[:-1])
+
+    @property
+    def mean_two_theta_deg(self) -> FloatArray:
+        """(bins,) the angle that the intensity of a bin belongs to."""
+        return self.two_theta_deg if self.pixels_two_theta_deg is None else self.pixels_two_theta_deg
 
 
 @dataclass(frozen=True, slots=True, eq=False)

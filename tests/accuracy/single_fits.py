@@ -21,7 +21,7 @@ from accuracy.courses import (
 from accuracy.figures import Figure
 from ringwatch_pipelines.analysis import Analyser, Recipe
 from ringwatch_pipelines.design_matrix import bins_from_pattern, design_matrix
-from ringwatch_pipelines.fit_recipe import FitRecipe, ReferenceBackground
+from ringwatch_pipelines.fit_recipe import FitRecipe, Hump, ReferenceBackground
 from ringwatch_pipelines.pattern_fit import PatternFit, fit_pattern, layout_from_recipe
 from ringwatch_pipelines.patterns import FloatArray, Pattern
 from ringwatch_pipelines.results import FitState, FrameResult, FreePhaseTrack
@@ -66,7 +66,8 @@ def with_empty_cell(recipe: Recipe, seed: int) -> Recipe:
     empty = SyntheticFrames(replace(SCENARIOS["empty"], seed=seed, frames=32), START_NS)
     pattern = summed_pattern(replace(recipe, fit=None, texture=(), ring_check=None), empty)
     reference = ReferenceBackground(pattern.two_theta_deg, pattern.intensity)
-    return replace(recipe, fit=replace(recipe.fit, reference_background=reference, background_terms=4))
+    fit = replace(recipe.fit, reference_background=reference, background_terms=4, hump=Hump(2.3, 0.9))
+    return replace(recipe, fit=fit)
 
 
 def _last_frames(recipe: Recipe, frames: SyntheticFrames) -> Iterator[tuple[int, FrameResult]]:

@@ -1,6 +1,7 @@
 """A quarter of the rings of the synthetic patterns on a small panel whose corner is the beam centre."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -30,15 +31,13 @@ def geometry(distance_m: float = DISTANCE_M) -> Geometry:
     return geometry_from_poni(poni, origin="quarter.poni", shape=SHAPE)
 
 
+@cache
 def expected_counts(truth: Truth = TRUTH):
-    """(rows, columns) expected counts above the offset, alike in all pixels of a bin: no pixel is finer than a bin."""
+    """(rows, columns) expected counts above the offset."""
     along = (np.arange(SHAPE[0]) + 0.5) * PIXEL_M
-    radius_m = np.hypot(along[:, None], along[None, :])
-    low_deg, high_deg = RANGE_DEG
-    width_deg = (high_deg - low_deg) / BINNING.bins
-    bins = np.floor((np.degrees(np.arctan(radius_m / DISTANCE_M)) - low_deg) / width_deg)
-    two_theta_deg = low_deg + (bins + 0.5) * width_deg
-    return np.interp(two_theta_deg, synthetic_patterns.axis_deg(), synthetic_patterns.intensity(truth))
+    two_theta_deg = np.degrees(np.arctan(np.hypot(along[:, None], along[None, :]) / DISTANCE_M))
+    fine_deg = np.arange(1.0, 7.5, 5e-4)
+    return np.interp(two_theta_deg, fine_deg, synthetic_patterns.intensity(truth, fine_deg))
 
 
 def light(unique_id: int, *, monitor: float = 1.0, truth: Truth = TRUTH, **changes: object) -> Frame:

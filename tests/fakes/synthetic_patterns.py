@@ -98,9 +98,9 @@ def axis_deg() -> FloatArray:
     return low + (high - low) / BINS * (np.arange(BINS) + 0.5)
 
 
-def intensity(truth: Truth) -> FloatArray:
-    """(bins,) expected intensity."""
-    x = axis_deg()
+def intensity(truth: Truth, two_theta_deg: FloatArray | None = None) -> FloatArray:
+    """Expected intensity at given angles, or in the bins."""
+    x = axis_deg() if two_theta_deg is None else two_theta_deg
     y = truth.background * (1.0 + 0.7 * np.exp(-x / 1.5) + 0.15 * np.exp(-0.5 * ((x - 2.0) / 0.6) ** 2))
     lines = lagp().reflections
     h, k, l = lines.hkl.T  # noqa: E741 the symbol of the field
