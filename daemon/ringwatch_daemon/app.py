@@ -46,6 +46,7 @@ from ringwatch_daemon.sources.scans import ScanSource, ScanSourceConfig
 from ringwatch_daemon.sources.times import StampMarks
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerStage
+from ringwatch_daemon.workers.frame_spool import FrameSpool, SpoolRelease
 from ringwatch_daemon.workers.run import Run
 from ringwatch_daemon.workers.sink_stage import SinkStage
 from ringwatch_pipelines.analysis import Analyser
@@ -202,7 +203,10 @@ def build_run(plan: RunPlan) -> Run:
     elif cut_off.resumption.checkpoint is not None and isinstance(analyser, Analyser):
         analyser.recall(cut_off.resumption.checkpoint.memory)
 
-    intake = Intake(capacity=settings.detector.queue_frames, overflow=plan.overflow, clock=clock)
+    spool = _spool_of(plan, output)
+    intake = Intake(capacity=settings.detector.queue_frames, overflow=plan.overflow, clock=clock, spool=spool)
+    if spool is not None and cut_off is not None:
+        intake.take_up(spool.recover(cut_off.resumption.newest_received))
     records: Channel[Record] = Channel("records", RECORDS_CAPACITY)
     found: Channel[CyclerItem] | None = None
     cycler = coupler = cell_watch = None
@@ -232,7 +236,7 @@ def build_run(plan: RunPlan) -> Run:
         source=BegunByFirstScan(plan.source, analyser.begin) if isinstance(analyser, ScanAnalyser) else plan.source,
         intake=intake,
         analysis=AnalysisStage(parts),
-        sinks=SinkStage(records=records, sinks=_sinks(plan, output, cut_off), turned=heartbeat.stage("sinks")),
+        sinks=SinkStage(records=records, sinks=_sinks(plan, output, cut_off, spool), turned=heartbeat.stage("sinks")),
         cycler=cycler,
         ended=heartbeat.ended,
     )
@@ -326,10 +330,20 @@ def _cut_off_run(plan: RunPlan, start: RunStart, clock: Clock) -> CutOffRun | No
     )
 
 
-def _sinks(plan: RunPlan, output: Path, cut_off: CutOffRun | None) -> tuple[Sink, ...]:
+def _spool_of(plan: RunPlan, output: Path) -> FrameSpool | None:
+    spool = plan.settings.spool
+    if not plan.resumable or plan.overflow is Overflow.WAIT or spool.quota_GiB is None:
+        return None
+    folder = memory_folder(output) / "spool" if spool.directory is None else spool.directory / output.stem
+    return FrameSpool(folder, quota_bytes=round(spool.quota_GiB * 2**30))
+
+
+def _sinks(plan: RunPlan, output: Path, cut_off: CutOffRun | None, spool: FrameSpool | None) -> tuple[Sink, ...]:
     file = NexusFile(path=output, overwrite=plan.overwrite, resume=cut_off is not None)
     rows = None if cut_off is None else cut_off.resumption.totals.announced
     sinks: list[Sink] = [ResumableFile(output, file, resumed_rows=rows) if plan.resumable else file]
+    if spool is not None:
+        sinks.append(SpoolRelease(spool))
     if plan.publish:
         mark = SequenceMark(memory_folder(output) / SEQUENCE) if plan.resumable else None
         sinks.append(_publisher(plan.settings.stream, mark, None if cut_off is None else cut_off.next_seq))

@@ -50,6 +50,15 @@ class RunSettings(Section):
     )
 
 
+class SpoolSettings(Section):
+    """Where frames of a live detector wait that come faster than they are analysed."""
+
+    directory: Path | None = Field(None, description="folder on a fast disk; beside the run's file when left out")
+    quota_GiB: OrOff[Positive] = Field(
+        4.0, description="room for frames on disk, past which they are dropped and counted; false for no spool"
+    )
+
+
 class BeamlineSettings(Section):
     """Who and where, for the file."""
 
@@ -377,6 +386,7 @@ class Settings(Section):
     """All of it."""
 
     run: RunSettings = RunSettings()
+    spool: SpoolSettings = SpoolSettings()
     beamline: BeamlineSettings = BeamlineSettings()
     sample: SampleSettings = SampleSettings()
     detector: DetectorSettings = DetectorSettings()

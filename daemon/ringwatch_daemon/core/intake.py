@@ -2,12 +2,15 @@
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from ringwatch_daemon.core.channels import ChannelClosed
 from ringwatch_daemon.core.clock import Clock
-from ringwatch_daemon.core.records import QueueLevel
+from ringwatch_daemon.core.errors import InputFileError
+from ringwatch_daemon.core.ports import FrameSpool, SpooledPlace
+from ringwatch_daemon.core.records import QueueLevel, Reason
 from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.scans import Measured, Scan
 
@@ -47,6 +50,11 @@ class DroppedFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class DaemonWasDown:
+    """Frames before this were taken by an earlier process; then nobody listened for a while."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionChange:
     """The source has, or has lost, its connection."""
 
@@ -64,7 +72,7 @@ class SourceWarning:
     text: str
 
 
-Item = Measured | RefusedFrame | DroppedFrame | ConnectionChange | SourceWarning
+Item = Measured | RefusedFrame | DroppedFrame | DaemonWasDown | ConnectionChange | SourceWarning
 
 
 class Intake:
@@ -76,13 +84,19 @@ class Intake:
         Frames that may wait; the memory bound is this times the frame's size.
     overflow
         What happens to a frame that finds it full.
+    spool
+        Takes frames that would be dropped, as long as it has room.
     """
 
-    def __init__(self, *, capacity: int, overflow: Overflow, clock: Clock) -> None:
+    def __init__(self, *, capacity: int, overflow: Overflow, clock: Clock, spool: FrameSpool | None = None) -> None:
         self._capacity = capacity
         self._overflow = overflow
         self._clock = clock
-        self._items: deque[Item] = deque()
+        self._spool = spool
+        self._spooled = 0
+        self._spooling = False
+        self._dropping = False
+        self._items: deque[Item | SpooledPlace] = deque()
         self._frames = 0
         self._high_water = 0
         self._dropped = 0
@@ -98,12 +112,20 @@ class Intake:
             if self._closed:
                 return
             if self._frames >= self._capacity:
-                self._dropped += 1
-                self._note(_dropped(frame))
+                self._overflowed(frame)
                 return
             self._items.append(frame)
             self._frames += 1
             self._high_water = max(self._high_water, self._frames)
+            self._changed.notify_all()
+
+    def take_up(self, places: Sequence[SpooledPlace]) -> None:
+        """Begin with frames that an earlier process has left in the spool; called before any other arrives."""
+        with self._changed:
+            self._items.extend(places)
+            self._spooled += len(places)
+            self._spooling = bool(places)
+            self._items.append(DaemonWasDown())
             self._changed.notify_all()
 
     def refused(self, *, unique_id: int | None, timestamp_ns: int, reason: str, text: str) -> None:
@@ -139,7 +161,10 @@ class Intake:
             if isinstance(item, Frame | Scan):
                 self._frames -= 1
                 self._changed.notify_all()
-            return item
+            elif isinstance(item, SpooledPlace):
+                self._spooled -= 1
+            self._tell_of_room()
+        return self._loaded(item) if isinstance(item, SpooledPlace) else item
 
     def close(self, why: str) -> None:
         """Take no more and let nobody wait; what is inside can still be taken."""
@@ -153,8 +178,51 @@ class Intake:
         with self._changed:
             return QueueLevel("frames", self._frames, self._high_water, self._capacity, self._dropped)
 
+    def levels(self) -> tuple[QueueLevel, ...]:
+        """The level of the memory, and that of the spool where there is one."""
+        return (self.level(),) if self._spool is None else (self.level(), self._spool.level())
+
+    def _overflowed(self, frame: Measured) -> None:
+        place = None
+        if self._spool is not None and isinstance(frame, Frame) and self._has_room_for_notes():
+            place = self._spool.offer(frame)
+        if place is None:
+            self._dropped += 1
+            self._note(_dropped(frame))
+            if self._spool is not None and not self._dropping:
+                self._dropping = True
+                self._alarm("QUEUE_FULL", "memory and spool are full: frames are dropped from here on")
+            return
+        self._items.append(place)
+        self._spooled += 1
+        self._changed.notify_all()
+        if not self._spooling:
+            self._spooling = True
+            self._alarm("SPOOL", "frames come faster than they are analysed: they wait on disk")
+
+    def _tell_of_room(self) -> None:
+        # Not with the first gap: a detector at the limit would be told of every second.
+        if self._spooling and not self._spooled and self._frames <= self._capacity // 2:
+            self._spooling = self._dropping = False
+            self._alarm("SPOOL", "all frames that waited on disk are taken up")
+
+    def _loaded(self, place: SpooledPlace) -> Item:
+        try:
+            return place.load()
+        except InputFileError as error:
+            text = f"frame {place.unique_id} cannot be read back: {error}"
+            return RefusedFrame(place.unique_id, self._clock.utc_ns(), self._clock.utc_ns(), Reason.UNREADABLE, text)
+
+    def _alarm(self, kind: str, text: str) -> None:
+        """Tell at once, before all that waits."""
+        self._items.appendleft(SourceWarning(self._clock.utc_ns(), kind, text))
+        self._changed.notify_all()
+
+    def _has_room_for_notes(self) -> bool:
+        return len(self._items) < self._capacity + NOTES_CAPACITY
+
     def _note(self, item: Item) -> None:
-        if not self._closed and len(self._items) < self._capacity + NOTES_CAPACITY:
+        if not self._closed and self._has_room_for_notes():
             self._items.append(item)
             self._changed.notify_all()
 

@@ -4,10 +4,11 @@ Each is a Protocol of one to three methods with an in-memory fake in ``tests/fak
 """
 
 from threading import Event as StopRequest
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from ringwatch_daemon.core.records import Record
+from ringwatch_daemon.core.records import QueueLevel, Record
 from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.results import FrameResult
 from ringwatch_pipelines.scans import Measured
 
@@ -44,6 +45,38 @@ class FrameSource(Protocol):
         Runs in a thread of its own and owns everything it starts there. An exception ends the run
         of the daemon; whatever can mend itself (a connection, a bad frame) is told, not raised.
         """
+        ...
+
+
+@runtime_checkable
+class SpooledPlace(Protocol):
+    """A frame that waits outside the memory."""
+
+    @property
+    def unique_id(self) -> int:
+        """Of the frame."""
+        ...
+
+    def load(self) -> Frame:
+        """The frame.
+
+        Raises
+        ------
+        InputFileError
+            It cannot be read back.
+        """
+        ...
+
+
+class FrameSpool(Protocol):
+    """Where frames wait that find the memory full."""
+
+    def offer(self, frame: Frame) -> SpooledPlace | None:
+        """Take a frame, or refuse it for want of room; never waits."""
+        ...
+
+    def level(self) -> QueueLevel:
+        """How full the spool is and has been."""
         ...
 
 

@@ -13,7 +13,15 @@ import numpy as np
 from ringwatch_daemon.core.channels import Channel, ChannelClosed
 from ringwatch_daemon.core.clock import NS_PER_S, Clock
 from ringwatch_daemon.core.heartbeat import Turned
-from ringwatch_daemon.core.intake import ConnectionChange, DroppedFrame, Intake, Item, RefusedFrame, SourceWarning
+from ringwatch_daemon.core.intake import (
+    ConnectionChange,
+    DaemonWasDown,
+    DroppedFrame,
+    Intake,
+    Item,
+    RefusedFrame,
+    SourceWarning,
+)
 from ringwatch_daemon.core.ledger import Admission, Ledger
 from ringwatch_daemon.core.ports import FrameAnalyser
 from ringwatch_daemon.core.records import (
@@ -135,6 +143,8 @@ class AnalysisStage:
                 self._take_refused(item)
             case DroppedFrame():
                 self._take_dropped(item)
+            case DaemonWasDown():
+                self._ledger.daemon_was_down()
             case ConnectionChange():
                 self._take_connection(item)
             case SourceWarning():
@@ -323,7 +333,7 @@ class AnalysisStage:
 
     def _status(self) -> Status:
         parts = self._parts
-        queues = [parts.intake.level(), parts.records.level()]
+        queues = [*parts.intake.levels(), parts.records.level()]
         if parts.cycler is not None:
             queues.append(parts.cycler.level())
         return Status(
