@@ -8,7 +8,7 @@ SPEED ?=
 SEEDS ?= 1 2 3 4
 HOURS ?= 340
 
-.PHONY: help setup demo check test accuracy bench clean
+.PHONY: help setup demo check test systemd-test accuracy bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -34,6 +34,9 @@ check: $(READY)  ## style, types, import contracts
 test: $(READY)  ## the tests, fast ones first
 	$(BIN)/python -m pytest
 
+systemd-test: $(READY)  ## the service under a booted systemd, where root may boot one
+	$(BIN)/python tests/systemd/run.py
+
 accuracy: $(READY)  ## how right the numbers are, on simulated courses: SEEDS="1 2 3 4" HOURS=340
 	$(BIN)/python tests/accuracy/measure.py --seeds $(SEEDS) --frames $(HOURS)
 
@@ -44,4 +47,4 @@ schema: $(READY)  ## config/schema.json from the model of the settings
 	$(BIN)/python -m ringwatch_daemon.settings_schema > config/schema.json
 
 clean:  ## forget the environment and what was made
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .systemd-test demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
