@@ -128,6 +128,8 @@ class SyntheticFrames:
 
     def charge(self, exposure: Exposure) -> Float32Array | None:
         """What the light of one frame and of those before it leave in the pixels; None for nothing."""
+        if self.scenario.is_dark(exposure.index) and not exposure.dark:
+            return None
         shown = None if exposure.dark else self._charge(exposure.index, exposure.exposure_s)
         total = None if shown is None else shown.copy()
         for back, share in enumerate(self.scenario.response.lag, start=1):
@@ -157,7 +159,7 @@ class SyntheticFrames:
         return FrameTruth(
             index + 1,
             middle_ns,
-            index < self.scenario.darks,
+            self.scenario.is_dark(index),
             cell,
             a_seen_A=cell.a_A * seen,
             c_seen_A=cell.c_A * seen,
@@ -176,7 +178,7 @@ class SyntheticFrames:
     def _fresh_charge(self, index: int, exposure_s: float) -> Float32Array | None:
         mishap = self.scenario.mishap(index)
         share = 1.0 if mishap is None else mishap.light_share
-        if index < self.scenario.darks or share == 0.0:
+        if self.scenario.is_dark(index) or share == 0.0:
             return None
         light = self.light(Exposure(index, exposure_s)) * np.float32(share)
         return self.renderer.charge(light, np.random.default_rng([self.scenario.seed, 3, index]))

@@ -28,6 +28,9 @@ class Scenario:
         Gaussian width of an ideal line, pixel and blur included.
     mishaps
         Frames that are bad.
+    dark_every, dark_series
+        After so many light frames a series of so many darks is taken again; 0 for never. The detector is read out a
+        few times before such a series, so that no residual image is in it.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Scenario:
     wall_s: float = 110.0
     """How long a run is shown when no speed is asked for."""
     mishaps: tuple[Mishap, ...] = ()
+    dark_every: int = 0
+    dark_series: int = 4
 
     def __post_init__(self) -> None:
         if self.frames <= self.darks:
@@ -68,6 +73,12 @@ class Scenario:
         """Part of the run, 0 to 1, that is over at a frame."""
         return index / (self.frames - 1)
 
+    def is_dark(self, index: int) -> bool:
+        """The shutter is closed for this frame."""
+        if index < self.darks or self.dark_every == 0:
+            return index < self.darks
+        return (index - self.darks) % (self.dark_every + self.dark_series) >= self.dark_every
+
     def mishap(self, index: int) -> Mishap | None:
         """What is wrong with a frame, if anything."""
         return next((mishap for mishap in self.mishaps if mishap.index == index), None)
@@ -90,12 +101,12 @@ _REAL_RESPONSE = DetectorResponse(
 )
 _REAL_CELL = CellParameters(copper_share=0.10, window_share=0.25, hump_counts=9.0)
 _REAL_DETECTOR = replace(_DEMO_DETECTOR, displacement_m=1e-4)
-_CALIBRANT = CellParameters(pellet=False, ceria_area=200.0, background_counts=60.0)
+_CALIBRANT = CellParameters(pellet=False, ceria_area=800.0, background_counts=60.0)
 _SPOTLESS = CellParameters(spot_fraction=0.0, second_harmonic=0.0)
 
 SCENARIOS = {
     "lagp-demo": Scenario("lagp-demo", _DEMO_DETECTOR),
-    "full": Scenario("full", _REAL_DETECTOR, _REAL_RESPONSE, _REAL_CELL, frames=348),
+    "full": Scenario("full", _REAL_DETECTOR, _REAL_RESPONSE, _REAL_CELL, frames=404, dark_every=24),
     "empty": Scenario("empty", _REAL_DETECTOR, _REAL_RESPONSE, replace(_REAL_CELL, pellet=False), frames=16),
     "ceria": Scenario("ceria", _DEMO_DETECTOR, _REAL_RESPONSE, _CALIBRANT, frames=16),
     "quick": Scenario(

@@ -28,6 +28,7 @@ from ringwatch_simulators.supply import Exposure
 
 START_NS = 1_700_000_000_000_000_000
 STANDARD_EVERY = 10
+SEEN_SIGMAS = 10.0
 LAG_KNOWN_TO = 0.95
 """What the analysis is told of the detector's lag, relative to its true shares."""
 
@@ -206,7 +207,7 @@ def row_of(tracked: Tracked, truth: FrameTruth) -> dict[str, tuple[float, float,
     a, c = lattice["a"], lattice["c"]
     areas = {line.label: line.area for line in lithium.lines}
     told = {
-        "ratio": (lithium.ratio, cell.ratio),
+        "ratio": (lithium.ratio if _is_seen(areas["200"], cell.area_200) else Estimate(), cell.ratio),
         "a": (a, truth.a_seen_A),
         "c": (c, truth.c_seen_A),
         "c/a": (_quotient(c, a), cell.c_A / cell.a_A),
@@ -223,6 +224,11 @@ def row_of(tracked: Tracked, truth: FrameTruth) -> dict[str, tuple[float, float,
     if "copper" in phases:
         told["a_cu"] = (dict(phases["copper"].lattice)["a"], 3.6150 * truth.a_seen_A / cell.a_A)
     return {name: (estimate.value, estimate.sigma, true) for name, (estimate, true) in told.items()}
+
+
+def _is_seen(area: Estimate, true: float) -> bool:
+    """Whether the line truly stands high enough for a ratio to be asked for; what was measured does not decide."""
+    return true > SEEN_SIGMAS * area.sigma
 
 
 def _quotient(first: Estimate, second: Estimate) -> Estimate:

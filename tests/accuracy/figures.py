@@ -81,7 +81,9 @@ class Demand:
 
 
 DEMANDS = (
-    Demand("ratio", "Li (110)/(200), total", bias=0.025, scatter=0.05, coverage=(0.60, 0.75)),
+    Demand(
+        "ratio", "Li (110)/(200), where (200) stands 10 sigmas high", bias=0.025, scatter=0.05, coverage=(0.60, 0.75)
+    ),
     Demand("a", "a as the nominal geometry sees it", bias=3e-6, scatter=8e-6, coverage=(0.55, 1.0), percent=False),
     Demand("c", "c as the nominal geometry sees it", scatter=1e-5, percent=False),
     Demand("c/a", "c/a", scatter=1e-5, percent=False),

@@ -53,7 +53,8 @@ def main() -> int:
 def accuracy_scenario(seed: int, lights: int) -> Scenario:
     """The full course of a seed, with a tilt of its own."""
     scenario = scenario_named("full", seed=seed, tilt_rad=TILTS_RAD[seed % len(TILTS_RAD)])
-    return replace(scenario, frames=lights + DARKS, darks=DARKS)
+    series = max(0, lights - 1) // scenario.dark_every
+    return replace(scenario, frames=DARKS + lights + series * scenario.dark_series, darks=DARKS)
 
 
 def joined(courses: list[Course]) -> dict[str, Measured]:

@@ -30,7 +30,7 @@ from ringwatch_simulators.radial_profile import Beam, lagp_lines
 from ringwatch_simulators.scenario import SCENARIOS, SyntheticFrames
 
 WRONG_BY = (0.99, 1.01)
-HUMP_FRAMES = 12
+LAST_FRAMES = 18
 TIMED_FITS = 15
 MOST_MS = {2: 15.0, 4: 30.0}
 LEAST_SPEEDUP = 8.0
@@ -40,7 +40,7 @@ MOST_CALLS = 600
 
 def hump_figures(seed: int = 11) -> list[Figure]:
     """A hump of half a per cent of LAGP (113), before the background of an empty cell."""
-    scenario = replace(SCENARIOS["full"], seed=seed, frames=340)
+    scenario = replace(SCENARIOS["full"], seed=seed)
     cell = SyntheticFrames(scenario, START_NS).truth(scenario.frames - 1).cell
     line = max(lagp_lines(cell, Beam()), key=lambda one: one.area)
     peak = line.area * voigt_profile(0.0, line.gauss_sigma_deg, line.lorentz_hwhm_deg)
@@ -72,16 +72,17 @@ def with_empty_cell(recipe: Recipe, seed: int) -> Recipe:
 
 def _last_frames(recipe: Recipe, frames: SyntheticFrames) -> Iterator[tuple[int, FrameResult]]:
     analyser = Analyser(recipe)
-    darks = range(frames.scenario.darks)
-    for index in (*darks, *range(len(frames) - HUMP_FRAMES, len(frames))):
-        result = analyser.analyse(live_frame(frames, index), timestamp_ns=frames.truth(index).timestamp_ns)
-        if index not in darks:
+    indices = [*range(frames.scenario.darks), *range(len(frames) - LAST_FRAMES, len(frames))]
+    for index in indices:
+        truth = frames.truth(index)
+        result = analyser.analyse(live_frame(frames, index), timestamp_ns=truth.timestamp_ns)
+        if not truth.dark:
             yield index, result
 
 
 def fit_figures(seed: int = 12) -> list[Figure]:
     """Time of a warm fit, against lmfit on the same pattern, and the start from a wrong lattice."""
-    scenario = replace(SCENARIOS["full"], seed=seed, frames=40, cell=replace(SCENARIOS["full"].cell, copper_share=0.0))
+    scenario = replace(SCENARIOS["full"], seed=seed, cell=replace(SCENARIOS["full"].cell, copper_share=0.0))
     with tempfile.TemporaryDirectory() as folder:
         frames = SyntheticFrames(scenario, START_NS)
         recipe = calibrated(beamline_recipe(Path(folder), frames), scenario)

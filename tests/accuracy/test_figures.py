@@ -36,13 +36,16 @@ def test_an_honest_analysis_meets_every_figure():
 def test_a_sigma_that_is_half_too_large_or_too_small_is_found():
     for factor in (1.5, 1 / 1.5):
         found = missed(figures_of(honest(np.random.default_rng(2), sigma_by=factor)))
-        assert "Li (110)/(200), total: within one sigma" in found
+        assert "Li (110)/(200), where (200) stands 10 sigmas high: within one sigma" in found
 
 
 def test_a_truth_that_is_three_sigmas_off_is_found_in_ratio_and_lattice():
     found = missed(figures_of(honest(np.random.default_rng(3), shift_sigmas=3.0)))
     assert {"a as the nominal geometry sees it: bias", "a as the nominal geometry sees it: within one sigma"} <= found
-    assert {"Li (110)/(200), total: bias", "Li (110)/(200), total: within one sigma"} <= found
+    assert {
+        "Li (110)/(200), where (200) stands 10 sigmas high: bias",
+        "Li (110)/(200), where (200) stands 10 sigmas high: within one sigma",
+    } <= found
 
 
 def test_a_quantity_that_was_hardly_ever_measured_misses():

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime
 
 import fabio
@@ -115,3 +116,12 @@ print(json.dumps({"got": got, "voltage": voltage.get(timeout=10.0), "stamp": vol
     assert truths[-1]["timestamp_ns"] / 1e9 < stamps[-1] <= time.time()
     assert abs(seen["voltage"]) > 0.05
     assert stamps[0] < seen["stamp"] <= time.time()
+
+
+def test_darks_are_taken_again_in_the_course_of_a_run():
+    scenario = replace(scenario_named("small", frames=22), darks=2, dark_every=6, dark_series=3)
+    frames = SyntheticFrames(scenario, 0)
+    assert [index for index in range(len(frames)) if frames.truth(index).dark] == [0, 1, 8, 9, 10, 17, 18, 19]
+    series = [frames.frame(Exposure(index, 60.0)) for index in (8, 11)]
+    assert [supplied.shutter_closed for supplied in series] == [True, False]
+    assert series[0].image.mean() < series[1].image.mean()
