@@ -82,14 +82,15 @@ def minimise(
     design
         Gives the (parameters, bins) weighted slopes at a set of parameters; the model is linear in the first ones.
     start
-        (parameters,) where the linear ones are all 0, the first step leaves the shape alone.
+        (parameters,) where any of the linear ones is 0, the first step leaves the shape alone.
     linear_only
         Leave the shape alone altogether; one step is exact then.
     """
     linear = start.size - len(shapes.names)
     parameters, damping = start, 0.0
     best: _Point | None = None
-    hold_shape = linear_only or not np.any(start[:linear])
+    # A line of no area has no slopes by its shape: a first step would follow the prior alone.
+    hold_shape = linear_only or not np.all(start[:linear])
     for iteration in range(1, max_iterations + 1):
         point = _normal_equations(design(parameters), weighted_intensity, parameters, shapes)
         if best is None or point.objective <= best.objective + max(1e-2, 1e-9 * abs(best.objective)):

@@ -1,10 +1,11 @@
 """A coarse search for the lattice of a phase whose lines stand elsewhere than configured."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
-from ringwatch_pipelines.design_matrix import FitBins
+from ringwatch_pipelines.design_matrix import FitBins, design_matrix
 from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.phases import PhaseRole
@@ -23,6 +24,20 @@ def searched_start(*, layout: FitLayout, bins: FitBins, start: FloatArray) -> Fl
         if phase.phase.role is PhaseRole.FREE and rows:
             found[rows] = _best_lattice(layout, phase, bins, start[rows])
     return found
+
+
+def start_with_found(
+    *, layout: FitLayout, bins: FitBins, parameters: FloatArray, phases: tuple[PhaseLayout, ...]
+) -> FloatArray:
+    """Fitted parameters, with the lattices of some phases moved to where what the others leave shows them best."""
+    start, configured = parameters.copy(), layout.configured_start()
+    for phase in phases:
+        start[phase.own_rows] = configured[phase.own_rows]
+    model = start[: layout.linear] @ design_matrix(layout=layout, bins=bins, parameters=start)[: layout.linear]
+    left = replace(bins, weighted_intensity=bins.weighted_intensity - model)
+    for phase in phases:
+        start[phase.lattice_rows] = _best_lattice(layout, phase, left, configured[phase.lattice_rows])
+    return start
 
 
 def _best_lattice(layout: FitLayout, phase: PhaseLayout, bins: FitBins, start: FloatArray) -> FloatArray:

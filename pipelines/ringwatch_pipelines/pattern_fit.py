@@ -6,11 +6,11 @@ import numpy as np
 
 from ringwatch_pipelines.design_matrix import FitBins, bins_from_pattern, design_matrix
 from ringwatch_pipelines.detection import matched_significance, presence
-from ringwatch_pipelines.fit_layout import FitLayout, layout_from_recipe
+from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout, layout_from_recipe
 from ringwatch_pipelines.fit_recipe import FitRecipe, Hump, ReferenceBackground
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.gauss_newton import Solution, minimise
-from ringwatch_pipelines.lattice_search import searched_start
+from ringwatch_pipelines.lattice_search import searched_start, start_with_found
 from ringwatch_pipelines.patterns import FloatArray, Pattern
 from ringwatch_pipelines.peak_widths import InstrumentProfile, constant_instrument_profile
 from ringwatch_pipelines.phases import PhaseRole
@@ -98,6 +98,13 @@ def fit_pattern(*, pattern: Pattern, layout: FitLayout, start: FloatArray | None
     return _fitted(pattern, layout, bins, solution)
 
 
+def fit_with_found(*, pattern: Pattern, fit: PatternFit, phases: tuple[PhaseLayout, ...]) -> PatternFit:
+    """Fit again, with the lattices of some FREE phases looked for in what the other phases leave of the pattern."""
+    bins = bins_from_pattern(pattern=pattern, recipe=fit.layout.recipe)
+    start = start_with_found(layout=fit.layout, bins=bins, parameters=fit.parameters, phases=phases)
+    return fit_pattern(pattern=pattern, layout=fit.layout, start=start)
+
+
 def _cold_solution(layout: FitLayout, bins: FitBins) -> Solution:
     """From the configured lattice and from the searched one; the better fit wins."""
     configured = layout.configured_start()
@@ -119,18 +126,20 @@ def _without_free_phases(layout: FitLayout, bins: FitBins, wandering: Solution) 
 
 
 def _shows_free_phase(layout: FitLayout, solution: Solution) -> bool:
-    """Whether a phase with free intensities stands above the detection limit."""
-    for phase in layout.phases:
-        rows = phase.linear_rows
-        if phase.phase.role is PhaseRole.FREE and len(phase.leads):
-            z = matched_significance(
-                values=solution.parameters[rows],
-                covariance=solution.covariance[rows, rows],
-                expected=phase.group_strengths,
-            )
-            if presence(value=z, sigma=1.0) is PeakState.PRESENT:
-                return True
-    return False
+    return any(
+        shows_phase(phase, parameters=solution.parameters, covariance=solution.covariance)
+        for phase in layout.phases
+        if phase.phase.role is PhaseRole.FREE
+    )
+
+
+def shows_phase(phase: PhaseLayout, *, parameters: FloatArray, covariance: FloatArray) -> bool:
+    """Whether a phase stands above the detection limit, by all its intensities together."""
+    rows = phase.linear_rows
+    if not len(phase.leads):
+        return False
+    z = matched_significance(values=parameters[rows], covariance=covariance[rows, rows], expected=phase.group_strengths)
+    return presence(value=z, sigma=1.0) is PeakState.PRESENT
 
 
 def _minimised(layout: FitLayout, bins: FitBins, start: FloatArray, *, linear_only: bool = False) -> Solution:

@@ -4,16 +4,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ringwatch_pipelines.fit_layout import FitLayout, layout_from_recipe
+from ringwatch_pipelines.fit_layout import FitLayout, PhaseLayout, layout_from_recipe
 from ringwatch_pipelines.fit_recipe import FitRecipe
 from ringwatch_pipelines.frames import read_only
-from ringwatch_pipelines.pattern_fit import PatternFit, fit_pattern
+from ringwatch_pipelines.pattern_fit import PatternFit, fit_pattern, fit_with_found, shows_phase
 from ringwatch_pipelines.patterns import FloatArray, Pattern
 from ringwatch_pipelines.phase_tracks import blank_tracked_from_layout, tracked_from_fit
+from ringwatch_pipelines.phases import PhaseRole
 from ringwatch_pipelines.results import FitState, FreePhaseTrack, PeakState, Tracked
 
 _JUMP = 2.0
 """A chi-square this many times that of the last good fit (or of 1) is not taken for noise."""
+
+_GROWN = 4.0
+"""Growth of chi-square, in its own sigmas, that noise does not make."""
 
 _POOR = 10.0
 """A reduced chi-square above this makes sigmas more than three times too small."""
@@ -84,9 +88,34 @@ def _fit(state: TrackerState, layout: FitLayout, pattern: Pattern) -> PatternFit
     if start is None:
         return fit_pattern(pattern=pattern, layout=layout, start=None if search else layout.configured_start())
     fit = fit_pattern(pattern=pattern, layout=layout, start=start)
+    absent = _absent_phases(layout, start)
+    if absent and (_has_grown(state, fit) or _shows_any(absent, fit)):
+        fit = _better(fit, fit_with_found(pattern=pattern, fit=fit, phases=absent))
     if search and _is_misfit(state, fit):
         fit = _better(fit, fit_pattern(pattern=pattern, layout=layout))
     return fit
+
+
+def _absent_phases(layout: FitLayout, start: FloatArray) -> tuple[PhaseLayout, ...]:
+    """FREE phases that the last good fit did not show: `_next_start` left them without intensities."""
+    return tuple(
+        phase
+        for phase in layout.phases
+        if phase.phase.role is PhaseRole.FREE and len(phase.leads) and not np.any(start[phase.linear_rows])
+    )
+
+
+def _has_grown(state: TrackerState, fit: PatternFit) -> bool:
+    """Whether chi-square grew by more than noise makes it: something has appeared, maybe where it is not looked for."""
+    noise = np.sqrt(2.0 / max(fit.degrees_of_freedom, 1))
+    return fit.state.has_values and fit.chi_square > (1.0 + _GROWN * noise) * state.chi_square
+
+
+def _shows_any(phases: tuple[PhaseLayout, ...], fit: PatternFit) -> bool:
+    """Whether one of the phases has appeared; it is weak at first, and its lattice may be a neighbour's."""
+    return fit.state.has_values and any(
+        shows_phase(phase, parameters=fit.parameters, covariance=fit.covariance) for phase in phases
+    )
 
 
 def _assessed(state: TrackerState, fit: PatternFit) -> PatternFit:

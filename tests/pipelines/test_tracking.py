@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import voigt_profile
 from threadpoolctl import threadpool_limits
 
 from fakes.synthetic_patterns import (
@@ -20,7 +21,7 @@ from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_fro
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.pattern_fit import Hump
 from ringwatch_pipelines.patterns import Pattern
-from ringwatch_pipelines.phases import PhaseRole, phase_from_cell
+from ringwatch_pipelines.phases import PhaseRole, Site, phase_from_cell
 from ringwatch_pipelines.results import FitState, PeakState
 from ringwatch_pipelines.tracking import TrackerState, blank_tracked, track
 
@@ -176,6 +177,29 @@ def test_a_free_phase_that_is_absent_does_not_slow_the_series_down():
         assert np.isnan(dict(tracked.phases[1].lattice)["a"].value)
         assert state.misfits == 0
     assert dict(zip(fit.layout.shapes.names, state.parameters[fit.layout.linear :], strict=True))["ni.a"] == 3.5238
+
+
+@pytest.mark.parametrize(("shift", "area"), [(0.002, 0.3), (0.008, 1.0), (0.01, 0.3), (-0.01, 1.0)])
+def test_a_free_phase_that_appears_late_and_elsewhere_is_found(shift, area):
+    nickel = phase_from_cell(
+        name="ni",
+        role=PhaseRole.FREE,
+        cell=(3.5238, 3.5238, 3.5238, 90, 90, 90),
+        space_group="F m -3 m",
+        d_min_A=1.2,
+        wavelength_m=WAVELENGTH_M,
+        sites=(Site("Ni", 0, 0, 0),),
+    )
+    both, state, true = recipe(lagp(), lithium(), nickel), TrackerState(), 3.5238 * (1.0 + shift)
+    theta = np.arcsin(WAVELENGTH_M * 1e10 / 2.0 * np.sqrt((nickel.reflections.hkl**2).sum(axis=1)) / true)
+    angles, areas = np.degrees(2.0 * theta), area / 100.0 * nickel.reflections.relative_intensity
+    lines = sum(a * voigt_profile(axis_deg() - x, 0.0085, 0.006) for x, a in zip(angles, areas, strict=True))
+    for frame in range(5):
+        expected = intensity(Truth()) + (lines if frame >= 3 else 0.0)
+        state, _, tracked = track(state, noisy(expected, np.sqrt(expected / 2000.0), frame), both)
+    a = dict(tracked.phases[2].lattice)["a"]
+    assert tracked.phases[2].state is PeakState.PRESENT
+    assert abs(a.value - true) < 4.0 * a.sigma
 
 
 def test_a_series_without_the_sample_is_ready_when_it_comes():
