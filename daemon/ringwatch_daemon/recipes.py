@@ -15,9 +15,11 @@ from ringwatch_pipelines.change_points import OnsetRule, threshold_from_false_al
 from ringwatch_pipelines.corrections import Corrections, Dark, Flat, Mask, VarianceKind, VarianceModel
 from ringwatch_pipelines.displacement import Displacement
 from ringwatch_pipelines.fit_recipe import FitRecipe, Hump
+from ringwatch_pipelines.frame_quality import LightWatch
 from ringwatch_pipelines.frames import DetectorConditions
 from ringwatch_pipelines.geometry import Geometry
 from ringwatch_pipelines.integration import Binning, bin_width_deg, geometry_from_poni
+from ringwatch_pipelines.lag import Lag
 from ringwatch_pipelines.lattices import Cell
 from ringwatch_pipelines.line_texture import TextureRecipe
 from ringwatch_pipelines.peak_widths import InstrumentProfile
@@ -71,6 +73,8 @@ def recipe_from_settings(settings: Settings) -> Recipe:
         texture=() if fit is None else _textures(settings, fit),
         ring_check=None if fit is None else _ring_check(settings, fit),
         onset=None if fit is None else _onset_rule(settings, fit),
+        lag=Lag(detector.lag),
+        light_watch=LightWatch(detector.bad_first_frames) if detector.watch_light else None,
     )
 
 
@@ -100,6 +104,8 @@ def scan_recipe_from_settings(settings: Settings) -> ScanRecipe:
         cadence=Cadence(settings.summing.frames, settings.summing.seconds),
         fit=fit,
         onset=None if fit is None else _onset_rule(settings, fit),
+        lag=Lag(detector.lag),
+        light_watch=LightWatch(detector.bad_first_frames) if detector.watch_light else None,
     )
 
 

@@ -114,6 +114,11 @@ class DetectorSettings(Section):
     variance: Literal["detector", "poisson"] = "detector"
     gain_counts: Positive = Field(1.0, description="counts a photon: variance over mean")
     read_noise_counts: NotNegative = 0.0
+    lag: tuple[Annotated[float, Field(ge=0, lt=0.5)], ...] = Field(
+        (), description="residual image: shares of the light of the last frame, of the one before it, ... seen again"
+    )
+    bad_first_frames: int = Field(0, ge=0, description="light frames at the start that are never data")
+    watch_light: bool = Field(True, description="reject a frame without beam, with part of its light or of its rows")
     monitor: MonitorSettings = MonitorSettings()
     pvs: dict[str, str] = Field(
         default_factory=dict, description="attribute name to PV, for what a frame does not carry itself"
