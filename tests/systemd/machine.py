@@ -9,12 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 NEEDED = ("setpriv", "unshare", "mount")
 CONTAINER, ITS_PACKAGE = "systemd-nspawn", "systemd-container"
 APT = ("apt-get", "-o", "DPkg::Lock::Timeout=60")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+ITS_GROUPS = {"payload", "supervisor"}
 REBOOT_ASKED = 133
 """What systemd-nspawn ends with when the machine inside asks for a reboot."""
 INSTALL_WITHIN_S = 300.0
@@ -62,7 +65,7 @@ def require_permission() -> None:
     if tried.returncode:
         raise NotPermittedError(f"mount namespaces are not permitted here: {_last_line(tried.stderr)}")
     if shutil.which(CONTAINER) is None:
-        _install_container()
+        install_package(ITS_PACKAGE)
 
 
 def boot(root: Path, bindings: list[Binding], log: Path, *, limit_s: float) -> int:
@@ -93,6 +96,18 @@ def call(root: Path, bindings: list[Binding], command: list[str], *, limit_s: fl
     return "" if done.returncode == 0 else _last_line(done.stderr) or f"it ended with {done.returncode}"
 
 
+def control_groups() -> set[Path]:
+    """The groups that systemd-nspawn makes for a machine, which outlive it."""
+    return {path for path in CONTROL_GROUPS.rglob("*") if path.is_dir() and ITS_GROUPS & set(path.parts)}
+
+
+def forget_control_groups(before: set[Path]) -> None:
+    """Remove those that were not there `before`; one with processes in it stays, since it is in use."""
+    for path in sorted(control_groups() - before, key=lambda path: len(path.parts), reverse=True):
+        with suppress(OSError):
+            path.rmdir()
+
+
 def _mounting(root: Path, command: list[str]) -> str:
     quoted = " ".join(f"'{word}'" for word in command)
     return f"mount --bind / '{root}' && mount -o remount,ro,bind '{root}' && exec {quoted}"
@@ -115,14 +130,21 @@ def _in_namespaces(script: str, *, limit_s: float, out: int = subprocess.PIPE) -
     return subprocess.CompletedProcess(command, process.returncode, told or "", complained or "")
 
 
-def _install_container() -> None:
+def install_package(name: str) -> None:
+    """Install a Debian package.
+
+    Raises
+    ------
+    NotPermittedError
+        It cannot be installed.
+    """
     if shutil.which(APT[0]) is None:
-        raise NotPermittedError(f"{CONTAINER} is missing, and there is no {APT[0]} to install it")
-    print(f"installing {ITS_PACKAGE}", flush=True)
+        raise NotPermittedError(f"{name} is missing, and there is no {APT[0]} to install it")
+    print(f"installing {name}", flush=True)
     _apt_get("update")
-    complaint = _apt_get("install", "--yes", "--no-install-recommends", ITS_PACKAGE)
+    complaint = _apt_get("install", "--yes", "--no-install-recommends", name)
     if complaint:
-        raise NotPermittedError(f"{ITS_PACKAGE} cannot be installed: {complaint}")
+        raise NotPermittedError(f"{name} is missing and cannot be installed: {complaint}")
 
 
 def _apt_get(*arguments: str) -> str:

@@ -12,9 +12,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import REBOOT_ASKED, Binding, NotPermittedError, boot, require_permission
+from machine import (
+    REBOOT_ASKED,
+    Binding,
+    NotPermittedError,
+    boot,
+    control_groups,
+    forget_control_groups,
+    require_permission,
+)
 from staging import REPOSITORY, build_wheel, install, lay_out, make_environment, system_python
 
+STAGE_PREFIX = "ringwatch-systemd-"
 KEPT = REPOSITORY / ".systemd-test"
 LIMIT_S = 300.0
 """For both boots together; the packages are installed before."""
@@ -25,7 +34,7 @@ HEADINGS = ("what", "took s", "frames", "processed", "lost, named", "lost, unnam
 def main() -> int:
     """Run the test; return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    before = _mounts()
+    mounts, groups = _mounts(), control_groups()
     try:
         code = _test()
     except NotPermittedError as reason:
@@ -34,17 +43,19 @@ def main() -> int:
     except KeyboardInterrupt:
         print("stopped by hand", file=sys.stderr)
         code = 130
-    left = sorted(_mounts() - before)
+    finally:
+        forget_control_groups(groups)
+    left = sorted(_mounts() - mounts)
     if left:
         print(f"still mounted: {'; '.join(left)}", file=sys.stderr)
     return code or bool(left)
 
 
 def _test() -> int:
-    version = system_python()
     require_permission()
+    version = system_python()
     KEPT.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="ringwatch-systemd-") as folder:
+    with tempfile.TemporaryDirectory(prefix=STAGE_PREFIX) as folder:
         stage = Path(folder)
         stage.chmod(0o755)
         root = stage / "root"
@@ -125,7 +136,9 @@ def _last_line(log: Path) -> str:
 
 
 def _mounts() -> set[str]:
-    return set(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines())
+    """What is mounted in folders of this test; others may mount what they like meanwhile."""
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    return {line for line in lines if STAGE_PREFIX in line}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from machine import Binding, NotPermittedError, call
+from machine import Binding, NotPermittedError, call, install_package
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -34,20 +34,21 @@ def system_python() -> str:
     Raises
     ------
     NotPermittedError
-        There is none that is new enough and can make virtual environments.
+        There is none that is new enough, or it makes no virtual environments.
     """
     if not SYSTEM_PYTHON.exists():
         raise NotPermittedError(f"{SYSTEM_PYTHON} is missing; another Python may lie where a service cannot see it")
-    look = "import ensurepip, sys, venv; print('.'.join(map(str, sys.version_info[:3])))"
-    done = subprocess.run([SYSTEM_PYTHON, "-c", look], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NotPermittedError(
-            f"{SYSTEM_PYTHON} makes no virtual environments; on Debian: apt-get install python3-venv"
-        )
-    version = done.stdout.strip()
+    version = _answer("print('.'.join(map(str, sys.version_info[:3])))")
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         raise NotPermittedError(f"{SYSTEM_PYTHON} is {version}, ringwatch needs {'.'.join(map(str, OLDEST))}")
+    if not _answer("import ensurepip, venv; print('yes')"):
+        install_package("python3-venv")
     return version
+
+
+def _answer(code: str) -> str:
+    done = subprocess.run([SYSTEM_PYTHON, "-c", f"import sys; {code}"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def build_wheel(folder: Path) -> Path:
@@ -61,6 +62,11 @@ def make_environment(folder: Path, wheel: Path, version: str) -> Path:
     """An environment with the pinned packages, made anew only when the pins or the Python change.
 
     ringwatch itself is put in by the booted machine, since programs know the path they were installed at.
+
+    Raises
+    ------
+    NotPermittedError
+        The packages do not come, or there are none for this Python.
     """
     pins = REPOSITORY / "constraints.txt"
     key = hashlib.sha256(
@@ -71,10 +77,13 @@ def make_environment(folder: Path, wheel: Path, version: str) -> Path:
         return folder
     print("installing the pinned packages for the service (once)", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
-    _run([SYSTEM_PYTHON, "-m", "venv", folder])
     pip = [folder / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "install", "--constraint", pins, wheel])
-    _run([*pip, "uninstall", "--yes", "ringwatch"])
+    try:
+        _run([SYSTEM_PYTHON, "-m", "venv", folder])
+        _run([*pip, "install", "--constraint", pins, wheel])
+        _run([*pip, "uninstall", "--yes", "ringwatch"])
+    except subprocess.SubprocessError as error:
+        raise NotPermittedError(f"the pinned packages cannot be installed for Python {version}: {error}") from error
     mark.write_text(key, encoding="utf-8")
     return folder
 
