@@ -49,6 +49,7 @@ from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerStage
 from ringwatch_daemon.workers.frame_spool import FrameSpool, SpoolRelease
 from ringwatch_daemon.workers.run import Run
 from ringwatch_daemon.workers.sink_stage import SinkStage
+from ringwatch_daemon.workers.storage_trouble import Patience
 from ringwatch_pipelines.analysis import Analyser
 from ringwatch_pipelines.cell_watch import CellWatch
 from ringwatch_pipelines.coupling import Coupler
@@ -236,7 +237,13 @@ def build_run(plan: RunPlan) -> Run:
         source=BegunByFirstScan(plan.source, analyser.begin) if isinstance(analyser, ScanAnalyser) else plan.source,
         intake=intake,
         analysis=AnalysisStage(parts),
-        sinks=SinkStage(records=records, sinks=_sinks(plan, output, cut_off, spool), turned=heartbeat.stage("sinks")),
+        sinks=SinkStage(
+            records=records,
+            sinks=_sinks(plan, output, cut_off, spool),
+            turned=heartbeat.stage("sinks"),
+            patience=Patience(trouble_s=settings.run.storage_patience_s if plan.resumable else 0.0),
+            clock=clock,
+        ),
         cycler=cycler,
         ended=heartbeat.ended,
     )

@@ -48,6 +48,9 @@ class RunSettings(Section):
     resume_hours: OrOff[Positive] = Field(
         24.0, description="a run that was cut off is gone on with while its last row is no older; false for never"
     )
+    storage_patience_s: NotNegative = Field(
+        3600.0, description="how long a full, read-only or vanished disk is waited for before the run ends"
+    )
 
 
 class SpoolSettings(Section):

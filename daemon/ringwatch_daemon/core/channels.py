@@ -95,6 +95,11 @@ class Channel(Generic[T]):
             self._closed = True
             self._changed.notify_all()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more."""
+        return self._closed
+
     def level(self) -> QueueLevel:
         """How full the channel is and has been."""
         with self._changed:

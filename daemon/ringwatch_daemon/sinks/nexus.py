@@ -237,7 +237,9 @@ class _RunFile:
         self._end_time = self._entry["end_time"]
         self._single = (self._end_time, *self._ledger.values())
         file.swmr_mode = True
+        # At once: until then a file that others read already counts as one that is open for writing.
         self._seal = SwmrSeal(path, reserve_bytes=max(RESERVE_BYTES, 4 * self._frames.batch_bytes))
+        self._seal.hold(file.id.get_filesize())
         self._sync = BackgroundSync(self._seal.sync, every_s=sync_s)
         try:
             self._show()

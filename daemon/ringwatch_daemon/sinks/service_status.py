@@ -38,4 +38,5 @@ def _line(status: Status) -> str:
     connected = "connected" if status.source_state == "CONNECTED" else "not connected"
     totals = status.totals
     counts = f"{totals.processed} processed, {totals.rejected} rejected, {totals.lost} lost"
-    return f"{connected}: {status.source_text}; {counts}"
+    warnings = "".join(f"; {flag}" for flag in status.flags)
+    return f"{connected}: {status.source_text}; {counts}{warnings}"

@@ -53,6 +53,7 @@ from ringwatch_pipelines.scans import Measured, Scan
 LOG = logging.getLogger(__name__)
 STATUS_EVERY_S = 1.0
 TAKE_WAIT_S = 0.2
+RECORDS_WAIT_S = 1.0
 NAN = float("nan")
 
 
@@ -315,11 +316,19 @@ class AnalysisStage:
     def _put(self, record: Record) -> None:
         """Hand a record on; what happens before the first frame waits for the run to begin."""
         if self._started:
-            self._wanted = self._parts.records.put(record)
+            self._wanted = self._hand_on(record)
         elif isinstance(record, CyclingSamples):
             self._early.add_samples(record.samples)
         elif isinstance(record, Event):
             self._early.add_event(record)
+
+    def _hand_on(self, record: Record) -> bool:
+        """Whether somebody takes it. A sink that waits for its disk tells so itself, and is waited for."""
+        while not self._parts.records.put(record, RECORDS_WAIT_S):
+            if self._parts.records.closed:
+                return False
+            self._parts.turned(False)
+        return True
 
     def _event(self, timestamp_ns: int, row: int, kind: str, text: str, sigma_h: float = NAN) -> None:
         LOG.info("%s: %s", kind, text)

@@ -122,7 +122,7 @@ class Run:
         self, stop: StopRequest, cycler_stop: StopRequest, failures: list[_Failure]
     ) -> dict[str, threading.Thread]:
         work: dict[str, Callable[[], None]] = {
-            "sinks": self._sinks.run,
+            "sinks": lambda: self._sinks.run(stop),
             "analysis": self._analysis.run,
             "source": lambda: self._source.run(self._intake, stop),
         }

@@ -3,13 +3,16 @@
 import logging
 from contextlib import ExitStack
 from functools import partial
+from threading import Event as StopRequest
 from types import TracebackType
 
 from ringwatch_daemon.core.channels import Channel, ChannelClosed
-from ringwatch_daemon.core.errors import SinkError
+from ringwatch_daemon.core.clock import Clock, SystemClock
+from ringwatch_daemon.core.errors import SinkError, StorageError
 from ringwatch_daemon.core.heartbeat import Turned
 from ringwatch_daemon.core.ports import Sink
-from ringwatch_daemon.core.records import Record
+from ringwatch_daemon.core.records import Record, Status
+from ringwatch_daemon.workers.storage_trouble import Patience, StorageTrouble
 
 LOG = logging.getLogger(__name__)
 BATCH_WAIT_S = 0.5
@@ -30,21 +33,41 @@ class SinkStage:
         In the order of duty: what must be durable first comes first.
     turned
         Hears of each turn of the loop, once what it took is durable, and whether it took anything.
+    patience
+        How long a disk is waited for that does not take results.
     """
 
-    def __init__(self, *, records: Channel[Record], sinks: tuple[Sink, ...], turned: Turned = lambda _: None) -> None:
+    def __init__(
+        self,
+        *,
+        records: Channel[Record],
+        sinks: tuple[Sink, ...],
+        turned: Turned = lambda _: None,
+        patience: Patience | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._records = records
         self._sinks = sinks
         self._turned = turned
+        self._patience = patience or Patience()
+        self._clock = clock or SystemClock()
+        self._status: Status | None = None
+        self._stop = StopRequest()
 
-    def run(self) -> None:
+    def run(self, stop: StopRequest | None = None) -> None:
         """Work until the channel is closed and empty, then close the sinks in their order.
+
+        Parameters
+        ----------
+        stop
+            Set when the run is to end: a disk is not waited for much longer then.
 
         Raises
         ------
         SinkError
             A sink cannot go on. All of them are closed all the same.
         """
+        self._stop = stop or self._stop
         with ExitStack() as leaving:
             for sink in reversed(self._sinks):
                 leaving.push(partial(_close, sink))
@@ -64,10 +87,25 @@ class SinkStage:
     def _hand_over(self, batch: list[Record]) -> None:
         if not batch:
             return
-        for sink in self._sinks:
+        for place, sink in enumerate(self._sinks):
             for record in batch:
                 sink.accept(record)
+            self._make_durable(sink, self._sinks[place + 1 :])
+        self._status = next((record for record in reversed(batch) if isinstance(record, Status)), self._status)
+
+    def _make_durable(self, sink: Sink, others: tuple[Sink, ...]) -> None:
+        try:
             sink.flush()
+        except StorageError as error:
+            trouble = StorageTrouble(
+                sink,
+                others,
+                status=self._status,
+                clock=self._clock,
+                patience=self._patience,
+                turned=lambda: self._turned(False),
+            )
+            trouble.wait_out(error, self._stop)
 
 
 def _close(
