@@ -21,6 +21,7 @@ ITS_GROUPS = {"payload", "supervisor"}
 REBOOT_ASKED = 133
 """What systemd-nspawn ends with when the machine inside asks for a reboot."""
 INSTALL_WITHIN_S = 300.0
+ENDED_WITHIN_S = 20.0
 
 
 class NotPermittedError(Exception):
@@ -124,10 +125,22 @@ def _in_namespaces(script: str, *, limit_s: float, out: int = subprocess.PIPE) -
     try:
         told, complained = process.communicate(timeout=limit_s)
     except BaseException:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        _end(process)
         raise
     return subprocess.CompletedProcess(command, process.returncode, told or "", complained or "")
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End by force the first process of the namespace: it is gone only when all others in there are."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for child in children.read_text(encoding="ascii").split() if children.exists() else []:
+        with suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGKILL)
+    try:
+        process.communicate(timeout=ENDED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 def install_package(name: str) -> None:
