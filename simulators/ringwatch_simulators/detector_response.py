@@ -27,7 +27,7 @@ class DetectorResponse:
     lag
         Share of the light of the last frame, of the one before it, and so on, that is seen again.
     blur
-        Share of a pixel's light that goes to each of its two neighbours, along rows and along columns.
+        Share of a pixel's photons that are seen in each of its two neighbours, along rows and along columns.
     zingers
         Mean number of single pixels hit in a frame, each by `zinger_adu` on the average.
     bad_pixels, bad_lines

@@ -3,11 +3,13 @@
 One frame is, pixel by pixel::
 
     light  = shadow * solid_angle * polarisation * exposure * monitor * pattern(2theta)
-    charge = gain_map * blur(light + photon noise) + zingers,     variance of the noise = adu_per_photon * light
+    charge = gain_map * (light + blur(photon noise)) + zingers,   variance of the noise = adu_per_photon * light
     counts = round(pedestal + drift + charge + lag * earlier charges + read noise)
 
-cut at 0 and at the largest count. The photon noise is Gaussian; at the hundreds of photons a pixel of this
-detector it cannot be told from Poisson noise, and below 20 photons a pixel true Poisson noise is drawn.
+cut at 0 and at the largest count. What the spread of light in the scintillator does to the lines is part of their
+instrument width, a Gaussian; what it does to the photons of neighbouring pixels is the blur here. The photon noise
+is Gaussian; at the hundreds of photons a pixel of this detector it cannot be told from Poisson noise, and below 20
+photons a pixel true Poisson noise is drawn.
 """
 
 from collections.abc import Iterator
@@ -120,7 +122,7 @@ class FrameRenderer:
         """What one exposure to `light` leaves in the pixels, with the noise of its photons; (rows, columns)."""
         charge = self._with_photon_noise(light.reshape(-1), rng).reshape(self.detector.shape)
         if self.response.blur > 0.0:
-            charge = blurred(charge, self.response.blur)
+            charge = light + blurred(charge - light, self.response.blur)
         if self._gain is not None:
             charge *= self._gain.reshape(self.detector.shape)
         hits = rng.poisson(self.response.zingers)

@@ -46,7 +46,7 @@ class Beam:
     wavelength_A
         Of the beam.
     instrument_fwhm_deg
-        Gaussian width of an ideal line at every angle on the detector, pixel included, blur not yet.
+        Gaussian width of an ideal line at every angle, pixel and spread of light included.
     """
 
     wavelength_A: float = 0.1173

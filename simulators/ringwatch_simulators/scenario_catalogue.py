@@ -3,13 +3,11 @@
 import argparse
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from ringwatch_simulators.cell_model import CellParameters
 from ringwatch_simulators.detector_geometry import FlatDetector, beam_from_poni_m
 from ringwatch_simulators.detector_response import DetectorResponse, Mishap, MishapKind, lag_from_exponentials
 from ringwatch_simulators.errors import ScenarioError
-from ringwatch_simulators.radial_profile import SIGMA_PER_FWHM, Beam
+from ringwatch_simulators.radial_profile import Beam
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,8 @@ class Scenario:
 
     @property
     def beam(self) -> Beam:
-        """Wavelength, and instrument width before the detector blurs it."""
-        pixel_deg = np.degrees(self.detector.pixel_m / self.detector.distance_m)
-        blur_fwhm_deg = np.sqrt(2.0 * self.response.blur) * pixel_deg / SIGMA_PER_FWHM
-        return Beam(self.detector.wavelength_A, float(np.sqrt(self.instrument_fwhm_deg**2 - blur_fwhm_deg**2)))
+        """Wavelength and instrument width."""
+        return Beam(self.detector.wavelength_A, self.instrument_fwhm_deg)
 
     def course(self, index: int) -> float:
         """Part of the run, 0 to 1, that is over at a frame."""
