@@ -18,7 +18,9 @@ from ringwatch_daemon.workers.spooled_frames import key_in, read_frame, write_fr
 from ringwatch_pipelines.frames import Frame
 
 LOG = logging.getLogger(__name__)
-HANDOVER_FRAMES = 8
+HANDOVER_FRAMES = 256
+HANDOVER_BYTES = 128 * 2**20
+"""Memory that frames may hold until they are written: more than a burst after a pause of the network brings."""
 LEAST_BYTES = 64 * 2**10
 """What a small frame counts for, so that the quota bounds their number as well."""
 HEAD_BYTES = 4096
@@ -104,8 +106,10 @@ class FrameSpool:
         """Take a frame if the quota and the writing thread have room; never waits."""
         size = max(frame.image.nbytes + HEAD_BYTES, LEAST_BYTES)
         with self._changed:
-            full = self._used_bytes + size > self._room_bytes or len(self._to_write) >= self._handover_frames
-            if full or self._closed:
+            over_quota = self._used_bytes + size > self._room_bytes
+            waiting_bytes = sum(place.size for place in self._to_write) + size
+            handover_full = len(self._to_write) >= self._handover_frames or waiting_bytes > HANDOVER_BYTES
+            if over_quota or handover_full or self._closed:
                 self._refused += 1
                 return None
             place = SpooledFrame(self, (frame.unique_id, frame.received_ns), size, self._path(self._next), frame)
