@@ -77,7 +77,7 @@ def _configuration(path: Path, *, table: Path, endpoint: str) -> Path:
     """The example beamline with the places of this demonstration."""
     folder = example_folder()
     text = (folder / CONFIGURATION).read_text(encoding="utf-8")
-    for name in ("geometry.poni", "mask.edf.gz"):
+    for name in ("geometry.poni", "mask.edf.gz", "empty_cell.xy"):
         text = text.replace(f'"{name}"', f'"{(folder / name).as_posix()}"')
     text = text.replace('"cycler.csv"', f'"{table.resolve().as_posix()}"')
     text = text.replace('"tcp://127.0.0.1:5606"', f'"{endpoint}"')

@@ -61,7 +61,12 @@ def beamline_recipe(folder: Path, frames: SyntheticFrames) -> Recipe:
     """
     write_beamline_files(folder, frames)
     text = (example_folder() / CONFIGURATION).read_text(encoding="utf-8")
-    for old, new in (('"mask.edf.gz"', '"mask.edf"\nflat = "flat.edf"'), ('kind = "csv"', 'kind = "none"')):
+    for old, new in (
+        ('"mask.edf.gz"', '"mask.edf"\nflat = "flat.edf"'),
+        ('kind = "csv"', 'kind = "none"'),
+        ("background_terms = 10 ", "background_terms = 24 "),
+        ('background_file = "empty_cell.xy"', ""),
+    ):
         assert old in text
         text = text.replace(old, new)
     marker = '[[phases]]\nname = "li"'

@@ -63,6 +63,8 @@ def write_small_lagp_beamline(folder: Path) -> tuple[Path, SyntheticFrames]:
     text = example_folder().joinpath(CONFIGURATION).read_text()
     for old, new in (
         ("mask.edf.gz", "mask.edf"),
+        ("background_terms = 10 ", "background_terms = 24 "),
+        ('background_file = "empty_cell.xy"', ""),
         ('[detector.attributes]\ndark = ["ShutterClosed"]', '[dark]\nfiles = ["dark.tif"]\n'),
         ('[detector.monitor]\nattribute = "IonChamber"', "[detector.monitor]"),
         ('kind = "csv"', 'kind = "none"'),

@@ -125,6 +125,8 @@ def _configure(folder: Path) -> None:
     for old, new in (
         ('directory = "runs"', 'directory = "/var/lib/ringwatch/detector"'),
         ("mask.edf.gz", "mask.edf"),
+        ("background_terms = 10 ", "background_terms = 24 "),
+        ('background_file = "empty_cell.xy"', ""),
         ('kind = "csv"', 'kind = "none"'),
         # A run that begins between two darks has none.
         ("[geometry]", "[dark]\nrequired = false\n\n[geometry]"),
