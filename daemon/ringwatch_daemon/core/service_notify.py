@@ -5,14 +5,19 @@ Without that variable nobody asked, and nothing is sent.
 """
 
 import logging
+import math
 import os
 import socket
 from collections.abc import Mapping
+
+from ringwatch_daemon.core.clock import Clock, SystemClock
 
 _SEND_TIMEOUT_S = 0.5
 _US_PER_S = 1e6
 _EXTENSION_S = 30.0
 """So much longer may the end take after each beat that told of work."""
+_LONGEST_STOP_S = 600.0
+"""No machine waits for ever to be turned off; what is left on disk then, the next start goes on with."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -29,13 +34,14 @@ class ServiceNotifier:
         After such a silence the manager takes the daemon for stuck; None where it does not watch.
     """
 
-    def __init__(self, address: str, *, watchdog_s: float | None = None) -> None:
+    def __init__(self, address: str, *, watchdog_s: float | None = None, clock: Clock | None = None) -> None:
         if address and address[0] not in "/@":
             _LOG.warning("NOTIFY_SOCKET was expected to begin with / or @, got %r: nothing is notified", address)
             address = ""
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_s = watchdog_s
-        self._stopping = False
+        self._clock = clock or SystemClock()
+        self._last_request_s = -math.inf
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "ServiceNotifier":
@@ -52,13 +58,18 @@ class ServiceNotifier:
 
     def stopping(self, status: str) -> None:
         """Tell that the daemon is about to end, and in one sentence what it still does."""
-        self._stopping = True
+        self._last_request_s = self._clock.monotonic_s() + _LONGEST_STOP_S - _EXTENSION_S
         self._send("STOPPING=1", f"STATUS={_one_line(status)}")
 
     def alive(self, worked: bool) -> None:
-        """Tell that the data path turns over; while stopping, ask for more time as long as it has work."""
-        more_time = [f"EXTEND_TIMEOUT_USEC={round(_EXTENSION_S * _US_PER_S)}"] if worked and self._stopping else []
-        self._send("WATCHDOG=1", *more_time)
+        """Tell that the data path turns over; while stopping, ask for more time as long as it has work.
+
+        A stop of more than ten minutes is not asked for.
+        """
+        if worked and self._clock.monotonic_s() <= self._last_request_s:
+            self._send("WATCHDOG=1", f"EXTEND_TIMEOUT_USEC={round(_EXTENSION_S * _US_PER_S)}")
+        else:
+            self._send("WATCHDOG=1")
 
     def _send(self, *assignments: str) -> None:
         if not self._address:

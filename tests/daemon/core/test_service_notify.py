@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.clock import ManualClock
 from ringwatch_daemon.core.service_notify import ServiceNotifier
 
 
@@ -75,6 +76,22 @@ def test_an_address_of_another_kind_is_said_once_and_ignored(caplog: pytest.LogC
 def test_a_manager_that_is_gone_does_not_stop_the_daemon(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ServiceNotifier(str(tmp_path / "nobody")).alive(True)
     assert "the service manager did not take WATCHDOG=1" in caplog.text
+
+
+def test_no_machine_is_kept_from_being_turned_off_for_ever(tmp_path: Path, manager: socket.socket) -> None:
+    manager.bind(str(tmp_path / "notify"))
+    clock = ManualClock()
+    notifier = ServiceNotifier(str(tmp_path / "notify"), clock=clock)
+    notifier.stopping("a full spool is worked off")
+    heard = [manager.recv(4096)]
+    for _ in range(100):
+        clock.go_on(10.0)
+        notifier.alive(True)
+        heard.append(manager.recv(4096))
+    asked = sum(b"EXTEND_TIMEOUT_USEC" in notice for notice in heard)
+    assert 10.0 * asked + 30.0 <= 600.0
+    assert heard[1].endswith(b"EXTEND_TIMEOUT_USEC=30000000")
+    assert heard[-1] == b"WATCHDOG=1"
 
 
 @pytest.mark.parametrize(
