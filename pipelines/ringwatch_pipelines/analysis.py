@@ -141,6 +141,8 @@ class Analyser:
             sum_began_ns=began_ns,
             textures=tuple(texture.begun for texture in self._textures),
             onsets=self._onsets.memory,
+            lags=tuple(lag.state for lag in self._lags),
+            judge=self._judge.state,
             told_dark=self._told_dark,
             told_offset=self._told_offset,
             rings_checked=self._rings_checked,
@@ -161,6 +163,9 @@ class Analyser:
                 misfits=memory.misfits,
             )
         self._onsets.recall(memory.onsets)
+        for lag, state in zip(self._lags, memory.lags, strict=True):
+            lag.recall(state)
+        self._judge.recall(memory.judge)
         self._told_dark, self._told_offset = memory.told_dark, memory.told_offset
         self._rings_checked = memory.rings_checked
 

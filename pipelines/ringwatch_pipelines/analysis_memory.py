@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from ringwatch_pipelines.darks import DarkMemory
+from ringwatch_pipelines.frame_quality import JudgeState
+from ringwatch_pipelines.lag import LagState
 from ringwatch_pipelines.onsets import OnsetMemory
 from ringwatch_pipelines.patterns import BinSums, FloatArray
 
@@ -25,6 +27,10 @@ class AnalyserMemory:
         The same, for each line that is followed around its ring.
     onsets
         Tests for the first appearance of minor phases.
+    lags
+        Light of the last frames: in the pattern, then in each line that is followed around its ring.
+    judge
+        What good frames look like.
     told_dark, told_offset, rings_checked
         What was told or looked at once and is not again.
     """
@@ -37,6 +43,8 @@ class AnalyserMemory:
     sum_began_ns: int
     textures: tuple[BinSums | None, ...]
     onsets: OnsetMemory
+    lags: tuple[LagState, ...]
+    judge: JudgeState
     told_dark: int
     told_offset: bool
     rings_checked: bool

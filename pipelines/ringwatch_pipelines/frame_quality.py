@@ -96,6 +96,23 @@ class Verdict:
     light_known: bool = True
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgeState:
+    """What the frames so far leave to the judge of the next one.
+
+    Parameters
+    ----------
+    frames
+        Light frames so far.
+    usual
+        Part of the rows that is blank in good frames; None while unknown.
+    """
+
+    quality: QualityState = field(default_factory=QualityState)
+    frames: int = 0
+    usual: float | None = None
+
+
 class LightJudge:
     """Judges the frames of one run, in order.
 
@@ -110,6 +127,15 @@ class LightJudge:
         self._state = QualityState()
         self._frames = 0
         self._usual: float | None = None
+
+    @property
+    def state(self) -> JudgeState:
+        """What another judge needs to go on from here."""
+        return JudgeState(self._state, self._frames, self._usual)
+
+    def recall(self, state: JudgeState) -> None:
+        """Go on where another judge was."""
+        self._state, self._frames, self._usual = state.quality, state.frames, state.usual
 
     def readout(self, frame: Frame, dark: Dark | None) -> Verdict:
         """Whether the frame was read out whole; called first, for every light frame.

@@ -44,12 +44,28 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Light:
+class Light:
     """Light of one exposure in the bins with its variance, and whether it was measured."""
 
     counts: FloatArray
     variance: FloatArray
     measured: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LagState:
+    """What the frames so far leave to the next one.
+
+    Parameters
+    ----------
+    last_id
+        Unique id of the newest frame; None before the first.
+    before
+        Light of the frames before, newest first.
+    """
+
+    last_id: int | None = None
+    before: tuple[Light, ...] = ()
 
 
 class LagMemory:
@@ -66,8 +82,19 @@ class LagMemory:
 
     def __init__(self, lag: Lag) -> None:
         self._shares = lag.shares
-        self._before: deque[_Light] = deque(maxlen=max(1, len(lag.shares)))
+        self._before: deque[Light] = deque(maxlen=max(1, len(lag.shares)))
         self._last_id: int | None = None
+
+    @property
+    def state(self) -> LagState:
+        """What another memory of the same detector needs to go on from here."""
+        return LagState(self._last_id, tuple(self._before))
+
+    def recall(self, state: LagState) -> None:
+        """Go on where another memory was."""
+        self._last_id = state.last_id
+        self._before.clear()
+        self._before.extend(state.before)
 
     def taken_off(self, sums: BinSums, *, unique_id: int) -> BinSums:
         """The sums of the next frame without its lag."""
@@ -76,7 +103,7 @@ class LagMemory:
         self._pass_to(unique_id)
         lag, variance = self._lag(sums)
         corrected = replace(sums, dark=sums.dark + lag, variance=sums.variance + variance)
-        self._before.appendleft(_Light(sums.raw - corrected.dark, corrected.variance))
+        self._before.appendleft(Light(sums.raw - corrected.dark, corrected.variance))
         return corrected
 
     def without_light(self, *, unique_id: int) -> None:
@@ -84,7 +111,7 @@ class LagMemory:
         self._pass_to(unique_id)
         if self._before:
             nothing = np.zeros_like(self._before[0].counts)
-            self._before.appendleft(_Light(nothing, nothing))
+            self._before.appendleft(Light(nothing, nothing))
 
     def unknown(self, *, unique_id: int) -> None:
         """A frame came whose counts do not tell what light fell on it."""

@@ -20,7 +20,9 @@ from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.change_points import OnsetRule, OnsetState
 from ringwatch_pipelines.corrections import Dark
 from ringwatch_pipelines.darks import DarkMemory, DarkSeries
+from ringwatch_pipelines.frame_quality import JudgeState, QualityState
 from ringwatch_pipelines.frames import DetectorConditions, read_only
+from ringwatch_pipelines.lag import LagState, Light
 from ringwatch_pipelines.onsets import OnsetMemory
 from ringwatch_pipelines.patterns import BinSums
 
@@ -45,6 +47,8 @@ def encode_checkpoint(row: int, checkpoint: Checkpoint) -> tuple[bytes, dict[str
         "sum_began_ns": memory.sum_began_ns,
         "textures": [_told_sums(sums, arrays) for sums in memory.textures],
         "onsets": _told_onsets(memory.onsets, arrays),
+        "lags": [_told_lag(lag, arrays) for lag in memory.lags],
+        "judge": _told_judge(memory.judge, arrays),
         "told_dark": memory.told_dark,
         "told_offset": memory.told_offset,
         "rings_checked": memory.rings_checked,
@@ -79,13 +83,15 @@ def decode_checkpoint(data: bytes, image_of: Callable[[str], Array]) -> tuple[in
     )
     memory = AnalyserMemory(
         darks=darks,
-        parameters=None if head["parameters"] is None else arrays[head["parameters"]],
+        parameters=_array(head["parameters"], arrays),
         chi_square=head["chi_square"],
         misfits=head["misfits"],
         sums=_sums(head["sums"], arrays),
         sum_began_ns=head["sum_began_ns"],
         textures=tuple(_sums(told, arrays) for told in head["textures"]),
         onsets=_onsets(head["onsets"], arrays),
+        lags=tuple(_lag(told, arrays) for told in head["lags"]),
+        judge=_judge(head["judge"], arrays),
         told_dark=head["told_dark"],
         told_offset=head["told_offset"],
         rings_checked=head["rings_checked"],
@@ -173,6 +179,44 @@ def _onsets(told: dict[str, Any], arrays: list[Array]) -> OnsetMemory:
         for name, state in told["states"]
     )
     return OnsetMemory(told["origin_ns"], tuple(states))
+
+
+def _told_lag(lag: LagState, arrays: _Arrays) -> dict[str, Any]:
+    before = [[arrays.add(light.counts), arrays.add(light.variance), light.measured] for light in lag.before]
+    return {"last_id": lag.last_id, "before": before}
+
+
+def _lag(told: dict[str, Any], arrays: list[Array]) -> LagState:
+    before = (Light(arrays[counts], arrays[variance], measured) for counts, variance, measured in told["before"])
+    return LagState(told["last_id"], tuple(before))
+
+
+def _told_judge(judge: JudgeState, arrays: _Arrays) -> dict[str, Any]:
+    quality = judge.quality
+    return {
+        "frames": judge.frames,
+        "usual": judge.usual,
+        "reference": arrays.add(quality.reference),
+        "variance": arrays.add(quality.variance),
+        "conditions": asdict(quality.conditions),
+        "poor": quality.poor,
+        "poor_light": quality.poor_light,
+    }
+
+
+def _judge(told: dict[str, Any], arrays: list[Array]) -> JudgeState:
+    quality = QualityState(
+        reference=_array(told["reference"], arrays),
+        variance=_array(told["variance"], arrays),
+        conditions=DetectorConditions(**told["conditions"]),
+        poor=told["poor"],
+        poor_light=told["poor_light"],
+    )
+    return JudgeState(quality, told["frames"], told["usual"])
+
+
+def _array(place: int | None, arrays: list[Array]) -> Array | None:
+    return None if place is None else arrays[place]
 
 
 def _told_dark(index: int, dark: Dark, images: dict[str, Array]) -> dict[str, Any]:

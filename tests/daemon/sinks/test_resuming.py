@@ -25,7 +25,9 @@ from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.change_points import OnsetRule, OnsetState
 from ringwatch_pipelines.corrections import Dark
 from ringwatch_pipelines.darks import DarkMemory, DarkSeries
+from ringwatch_pipelines.frame_quality import JudgeState, QualityState
 from ringwatch_pipelines.frames import DetectorConditions
+from ringwatch_pipelines.lag import LagState, Light
 from ringwatch_pipelines.onsets import OnsetMemory
 from ringwatch_pipelines.patterns import BinSums
 
@@ -53,6 +55,8 @@ def memory(row: int, *, series: bool = False) -> AnalyserMemory:
         sum_began_ns=row,
         textures=(sums, None),
         onsets=OnsetMemory(row, (("lioh", onset),)),
+        lags=(LagState(row, (Light(np.arange(3.0), np.ones(3), measured=False),)), LagState()),
+        judge=JudgeState(QualityState(np.ones(3), np.full(3, 0.5), CONDITIONS, poor=1), frames=row, usual=0.25),
         told_dark=3,
         told_offset=False,
         rings_checked=True,
