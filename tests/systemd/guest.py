@@ -72,6 +72,14 @@ def main_pid() -> int:
     return int(shown("MainPID"))
 
 
+def running_pid() -> int:
+    """The daemon's process, which must be there: a signal to 0 would be one to ourselves."""
+    pid = main_pid()
+    if pid == 0:
+        raise NotSeenError("the daemon does not run")
+    return pid
+
+
 def since_boot_s(name: str) -> float:
     """A time stamp of the service, from when systemd began."""
     return (int(shown(name)) - int(shown("UserspaceTimestampMonotonic", unit=""))) / US_PER_S
@@ -279,7 +287,7 @@ def wait_a_few_frames(detector: Detector) -> None:
 
 def struck(outcome: Outcome, detector: Detector, number: signal.Signals) -> None:
     """Send the signal; wait for a new daemon that goes on with the run."""
-    before, pid, begun_s = files(), main_pid(), time.monotonic()
+    before, pid, begun_s = files(), running_pid(), time.monotonic()
     os.kill(pid, number)
     wait_ready(other_than=pid)
     wait_connected()
@@ -295,10 +303,10 @@ def stopped_with_work_left(detector: Detector) -> None:
     with episode("stop with frames waiting: drained, file closed", detector, spare=True) as outcome:
         detector.acquire()
         wait_a_few_frames(detector)
-        os.kill(main_pid(), signal.SIGSTOP)
+        os.kill(running_pid(), signal.SIGSTOP)
         time.sleep(0.2 * WATCHDOG_S)
         detector.pause()
-        os.kill(main_pid(), signal.SIGCONT)
+        os.kill(running_pid(), signal.SIGCONT)
         time.sleep(0.2)
         begun_s = time.monotonic()
         systemctl("stop", UNIT)

@@ -119,9 +119,9 @@ def install(root: Path, bindings: list[Binding], wheel: Path) -> str:
 
 def _configure(folder: Path) -> None:
     """The example beamline in front of a small panel."""
-    simulators = [sys.executable, "-m", "ringwatch_simulators"]
-    _run([*simulators, "files", "--scenario", "small", "--output", folder])
-    text = (REPOSITORY / "config" / "beamline.toml").read_text(encoding="utf-8")
+    _run([sys.executable, "-m", "ringwatch_daemon", "init", folder])
+    _run([sys.executable, "-m", "ringwatch_simulators", "files", "--scenario", "small", "--output", folder])
+    text = (folder / "beamline.toml").read_text(encoding="utf-8")
     for old, new in (
         ('directory = "runs"', 'directory = "/var/lib/ringwatch/detector"'),
         ("mask.edf.gz", "mask.edf"),
