@@ -13,6 +13,7 @@ from scipy.special import voigt_profile
 
 from accuracy.courses import (
     START_NS,
+    at_means,
     beamline_recipe,
     calibrated,
     live_frame,
@@ -76,8 +77,8 @@ def _last_frames(recipe: Recipe, frames: SyntheticFrames) -> Iterator[tuple[int,
     for index in indices:
         truth = frames.truth(index)
         result = analyser.analyse(live_frame(frames, index), timestamp_ns=truth.timestamp_ns)
-        if not truth.dark:
-            yield index, result
+        if not truth.dark and result.pattern is not None:
+            yield index, replace(result, pattern=at_means(result.pattern, analyser))
 
 
 def fit_figures(seed: int = 12) -> list[Figure]:
@@ -130,8 +131,8 @@ def _start_error(recipe: FitRecipe, pattern: Pattern, factor: float, true_a_A: f
     wrong = []
     for phase in recipe.phases:
         if phase.name == "lagp":
-            cell = phase.lattice.cell
-            moved = replace(cell, a_A=cell.a_A * factor, b_A=cell.b_A * factor, c_A=cell.c_A * factor)
+            a_A, b_A, c_A, *angles_deg = phase.lattice.cell
+            moved = (a_A * factor, b_A * factor, c_A * factor, *angles_deg)
             phase = replace(phase, lattice=replace(phase.lattice, cell=moved))  # noqa: PLW2901 - the changed phase
         wrong.append(phase)
     _, _, tracked = track(TrackerState(), pattern, replace(recipe, phases=tuple(wrong)))
