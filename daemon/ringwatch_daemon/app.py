@@ -206,8 +206,8 @@ def build_run(plan: RunPlan) -> Run:
 
     spool = _spool_of(plan, output)
     intake = Intake(capacity=settings.detector.queue_frames, overflow=plan.overflow, clock=clock, spool=spool)
-    if spool is not None and cut_off is not None:
-        intake.take_up(spool.recover(cut_off.resumption.newest_received))
+    if cut_off is not None:
+        intake.take_up(() if spool is None else spool.recover(cut_off.resumption.newest_received))
     records: Channel[Record] = Channel("records", RECORDS_CAPACITY)
     found: Channel[CyclerItem] | None = None
     cycler = coupler = cell_watch = None

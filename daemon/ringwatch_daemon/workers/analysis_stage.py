@@ -106,6 +106,7 @@ class AnalysisStage:
         self._next_status_s = 0.0
         self._early = EarlyRecords()
         self._stored: StoredSamples | None = None
+        self._taking_up = parts.resumed is not None
 
     def run(self) -> None:
         """Work until the intake is closed and empty and the cycler has told everything, then end the run.
@@ -137,6 +138,9 @@ class AnalysisStage:
         return "the records are not taken any more"
 
     def _take(self, item: Item) -> None:
+        if self._taking_up:
+            # What is missing among frames that an earlier process has spooled died in its memory.
+            self._ledger.daemon_was_down()
         match item:
             case Frame() | Scan():
                 self._take_frame(item)
@@ -145,7 +149,7 @@ class AnalysisStage:
             case DroppedFrame():
                 self._take_dropped(item)
             case DaemonWasDown():
-                self._ledger.daemon_was_down()
+                self._taking_up = False
             case ConnectionChange():
                 self._take_connection(item)
             case SourceWarning():

@@ -25,6 +25,7 @@ from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
 from ringwatch_daemon.workers.stored_samples import StoredSamples
 from ringwatch_pipelines.coupling import Coupler
 from ringwatch_pipelines.cycling import Coupling, CyclerSamples
+from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.timeline import Timeline
 
 ROWS = 30
@@ -48,7 +49,7 @@ def cut_off_run(samples: CyclerSamples) -> Resumption:
     )
 
 
-def records_of(resumed: Resumption, *, samples: CyclerSamples, frames) -> list:
+def records_of(resumed: Resumption, *, samples: CyclerSamples, frames, spooled=()) -> list:
     clock = ManualClock(START_NS + (ROWS + DOWN_S) * SECOND_NS)
     intake = Intake(capacity=1000, overflow=Overflow.DROP_NEWEST, clock=clock)
     records, cycler = Channel("records", 10_000), Channel("cycler", 100)
@@ -63,6 +64,7 @@ def records_of(resumed: Resumption, *, samples: CyclerSamples, frames) -> list:
         tell=lambda *_: None,
         resumed=resumed,
     )
+    intake.take_up(spooled)
     for each in frames:
         intake.frame(each)
     intake.close("the test ended")
@@ -106,6 +108,26 @@ def test_rows_go_on_missed_frames_are_lost_and_waiting_ones_get_their_cell_from_
     np.testing.assert_array_equal(stamps, read_anew.timestamp_ns[3:])
     totals = of_kind(records, RunStop)[0].totals
     assert (totals.announced, totals.processed, totals.lost) == (37, 32, 5)
+
+
+class Kept:
+    """A frame in a spool."""
+
+    def __init__(self, number: int) -> None:
+        self.unique_id = number
+
+    def load(self) -> Frame:
+        return frame(self.unique_id)
+
+
+def test_what_died_in_memory_among_spooled_frames_is_told_from_what_is_lost_later():
+    samples = cycling_samples(0, 3).samples
+    spooled = [Kept(31), Kept(33)]
+    records = records_of(cut_off_run(samples), samples=samples, frames=[frame(40), frame(42)], spooled=spooled)
+    reasons = {each.unique_id: str(each.reason) for each in of_kind(records, FrameRecord)}
+    assert [reasons[number] for number in (30, 31, 32, 33)] == ["DAEMON_DOWN", "", "DAEMON_DOWN", ""]
+    assert {reasons[number] for number in range(34, 40)} == {"DAEMON_DOWN"}
+    assert [reasons[number] for number in (40, 41, 42)] == ["", "GAP_IN_ID", ""]
 
 
 def test_only_samples_that_are_not_stored_or_changed_are_new():
