@@ -64,10 +64,11 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Run the daemon: take frames until asked to stop."""
+    stop = stop_on_signals()  # before the imports, which take seconds
     from ringwatch_daemon.app import serve as run  # noqa: PLC0415 - a command pays for its own imports only
 
     _log_to_stderr(verbose=verbose)
-    run(config, output=output, fresh=fresh, stop=stop_on_signals())
+    run(config, output=output, fresh=fresh, stop=stop)
 
 
 @cli.command()
@@ -75,10 +76,11 @@ def reprocess(
     config: ConfigFile, frames: FramePaths, output: OutputFile, overwrite: Overwrite = False, verbose: Verbose = False
 ) -> None:
     """Analyse recorded frames without EPICS, as fast as it goes."""
+    stop = stop_on_signals()
     from ringwatch_daemon.offline import reprocess as run  # noqa: PLC0415
 
     _log_to_stderr(verbose=verbose)
-    run(config, frames, output, overwrite=overwrite, stop=stop_on_signals(), console=Console(stderr=True))
+    run(config, frames, output, overwrite=overwrite, stop=stop, console=Console(stderr=True))
 
 
 @cli.command()

@@ -143,3 +143,15 @@ def test_totals_balance_whatever_arrives(arrivals):
     assert ledger.totals.announced == len(rows)
     assert_balanced(ledger)
     assert sum(count for _, count in ledger.totals.reasons) <= ledger.totals.announced
+
+
+def test_a_frame_without_a_time_does_not_make_the_next_true_time_look_like_a_step_back():
+    ledger = ledger_after(20)
+    ledger.arrive(unique_id=21, timestamp_ns=0, received_ns=START + 40 * SECOND, exposure_s=0.1)
+    after = arrive(ledger, 22, 21.9)
+    assert after.flag is Reason.NONE
+    assert not after.events
+
+
+def test_a_counter_that_somebody_set_back_a_little_loses_nothing():
+    assert not arrive(ledger_after(20), 3, 21).lost
