@@ -32,7 +32,7 @@ check: $(READY)  ## style, types, import contracts
 	$(BIN)/lint-imports
 
 test: $(READY)  ## the tests, fast ones first
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 systemd-test: $(READY)  ## the service under a booted systemd, where root may boot one
 	$(BIN)/python tests/systemd/run.py

@@ -1,6 +1,7 @@
 """The whole job without hardware, and what it found held against the simulator's truth."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from ringwatch_daemon.verdict import print_verdict
 
 TRUTH_NOT_MET = 3
 PREFIX = "13PE1:"
+LAST_SAMPLE_WAIT_S = 10.0
+"""How long the cycler's sample after the last frame is waited for."""
 
 
 def run_demo(*, frames: int, speed: float | None, directory: Path, console: Console) -> int:
@@ -65,12 +68,22 @@ def run_demo(*, frames: int, speed: float | None, directory: Path, console: Cons
 
 
 def _until_done(messages: Subscription, frames: int, daemon: DaemonProcess) -> Iterator[StreamMessage]:
-    """Every message to the end of the run; the daemon is asked to stop once all frames have come."""
-    for message in messages:
-        yield message
-        if message.kind == "frame.tracking" and message.frame == frames - 1:
-            daemon.ask_to_stop()
-        daemon.require_alive_or_stopping()
+    """Every message to the end of the run; the daemon is asked to stop once all frames and their cell are known."""
+    patience = threading.Timer(LAST_SAMPLE_WAIT_S, daemon.ask_to_stop)
+    patience.daemon = True
+    last = frames - 1
+    try:
+        for message in messages:
+            yield message
+            if message.kind == "frame.tracking" and message.frame == last:
+                patience.start()
+                if message.data["cell"]["state"] == "KNOWN":
+                    daemon.ask_to_stop()
+            elif message.kind == "cycling.at_frame" and last in message.array("rows"):
+                daemon.ask_to_stop()
+            daemon.require_alive_or_stopping()
+    finally:
+        patience.cancel()
 
 
 def _configuration(path: Path, *, table: Path, endpoint: str) -> Path:

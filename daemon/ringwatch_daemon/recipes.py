@@ -104,8 +104,6 @@ def scan_recipe_from_settings(settings: Settings) -> ScanRecipe:
         cadence=Cadence(settings.summing.frames, settings.summing.seconds),
         fit=fit,
         onset=None if fit is None else _onset_rule(settings, fit),
-        lag=Lag(detector.lag),
-        light_watch=LightWatch(detector.bad_first_frames) if detector.watch_light else None,
     )
 
 

@@ -229,6 +229,9 @@ class Analyser:
             )
         except FrameTypeError as error:
             return FrameResult(refusal=Refusal.WRONG_TYPE, text=str(error))
+        if not integrated.sums.norm.any():
+            text = f"not one pixel of frame {frame.unique_id} from {frame.origin} can be used"
+            return FrameResult(refusal=Refusal.NOT_FINITE, text=text)
         integrated = replace(integrated, sums=self._lag.taken_off(integrated.sums, unique_id=frame.unique_id))
         verdict = self._judge.light(frame, integrated.sums, monitor=self._monitor(frame))
         if verdict.refusal is not None:

@@ -6,15 +6,19 @@ One run is ``RunStart``, then any number of ``FrameRecord``, ``LedgerCorrection`
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_daemon.core.columns import Column, FixedTable
-from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
 from ringwatch_pipelines.results import FrameResult
+
+if TYPE_CHECKING:
+    # A subscriber imports the records for their names; the analysis behind this one is heavy.
+    from ringwatch_pipelines.analysis_memory import AnalyserMemory
 
 SCHEMA = 1
 """Version of the file and stream contracts."""
@@ -104,7 +108,7 @@ class Checkpoint:
         Standing warnings about the run.
     """
 
-    memory: AnalyserMemory
+    memory: "AnalyserMemory"
     flags: tuple[str, ...]
 
 
