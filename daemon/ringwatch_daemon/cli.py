@@ -264,8 +264,7 @@ def _complain(error: RingwatchError | OSError, code: int) -> int:
 def _log_to_stderr(*, verbose: bool) -> None:
     under_systemd = "JOURNAL_STREAM" in os.environ
     handler = logging.StreamHandler() if under_systemd else RichHandler(console=Console(stderr=True), show_path=False)
-    logging.basicConfig(
-        level=logging.INFO if verbose or under_systemd else logging.WARNING, format="%(message)s", handlers=[handler]
-    )
-    # FabIO complains of harmless tags in every areaDetector TIFF.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    # Libraries speak at INFO of what concerns nobody here, and FabIO warns of harmless tags in areaDetector's TIFFs.
+    logging.getLogger("ringwatch_daemon").setLevel(logging.INFO if verbose or under_systemd else logging.WARNING)
     logging.getLogger("fabio").setLevel(logging.ERROR)

@@ -161,15 +161,30 @@ class NexusFile:
             raise SinkError(f"{path} is there already, and a run is not overwritten: name another file or remove it")
         with _told(path, "made"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            opened = _reopened(path) if self._resume else _made(path, overwrite=self._overwrite)
-            try:
-                self._run = _RunFile(path, opened, start, resume=self._resume, sync_s=self._sync_s)
-            except BaseException:
-                opened.close()
-                if not self._resume:
-                    path.unlink(missing_ok=True)
-                raise
+            self._run = self._resumed(path, start) if self._resume else self._begun(path, start)
         self._path = path
+
+    def _resumed(self, path: Path, start: RunStart) -> "_RunFile":
+        opened = _reopened(path)
+        try:
+            return _RunFile(path, opened, start, resume=True, sync_s=self._sync_s)
+        except BaseException:
+            opened.close()
+            raise
+
+    def _begun(self, path: Path, start: RunStart) -> "_RunFile":
+        # It gets its name once it can be opened: a kill before that leaves nothing half made there.
+        being_made = path.with_name(f".{path.name}.making")
+        opened = _made(being_made)
+        try:
+            run = _RunFile(being_made, opened, start, resume=False, sync_s=self._sync_s)
+            being_made.replace(path)
+        except BaseException:
+            opened.close()
+            being_made.unlink(missing_ok=True)
+            raise
+        run.path = path
+        return run
 
 
 @contextmanager
@@ -186,10 +201,10 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _made(path: Path, *, overwrite: bool) -> h5py.File:
+def _made(path: Path) -> h5py.File:
     # Locks would keep readers out, on some network file systems the writer too; one writer is
     # made sure of by making the file anew.
-    return h5py.File(path, "w" if overwrite else "x", libver="latest", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES)
+    return h5py.File(path, "w", libver="latest", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES)
 
 
 def _reopened(path: Path) -> h5py.File:

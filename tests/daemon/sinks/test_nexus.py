@@ -382,6 +382,23 @@ def test_a_file_that_is_there_is_not_overwritten_unless_asked(tmp_path):
         assert len(file["entry/frames/state"]) == 2
 
 
+def test_a_file_has_its_name_only_once_it_can_be_opened(tmp_path):
+    path = tmp_path / "r.h5"
+    seen = []
+
+    def look(event, arguments):
+        if event == "os.rename" and str(arguments[1]) == str(path):
+            with h5py.File(arguments[0], locking=False) as file:
+                seen.append(file["entry/definition"][()])
+
+    sys.addaudithook(look)
+    sink = NexusFile(path=path)
+    sink.accept(records.run_start())
+    assert seen == [b"NXazint1d"]
+    assert [found.name for found in tmp_path.iterdir()] == ["r.h5"]
+    sink.close()
+
+
 def test_a_place_that_cannot_be_written_is_told_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "r.h5", Path("/proc/r.h5")):
