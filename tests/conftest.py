@@ -19,3 +19,18 @@ def recordings() -> Path:
     if not folder.is_dir():
         pytest.skip("the real recordings are not here: expected the folder shared/data beside the checkout")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests went over real sockets, and which protocols they spoke."""
+    passed = [report for report in terminalreporter.getreports("passed") if "sockets" in report.keywords]
+    spoken = {
+        "Channel Access": ("channel_access", "live_epics", "[ca]", "pyepics", "ophyd", "protocol"),
+        "PVA": ("pva", "[pva]", "p4p", "ophyd", "protocol", "hostile"),
+        "ZeroMQ": ("zmq", "client", "stream", "subscri"),
+    }
+    counts = ", ".join(
+        f"{name} {sum(any(word in report.nodeid for word in words) for report in passed)}"
+        for name, words in spoken.items()
+    )
+    terminalreporter.write_line(f"{len(passed)} tests went over real sockets on loopback, among them {counts}")
