@@ -209,26 +209,18 @@ def build_run(plan: RunPlan) -> Run:
     if cut_off is not None:
         intake.take_up(() if spool is None else spool.recover(cut_off.resumption.newest_received))
     records: Channel[Record] = Channel("records", RECORDS_CAPACITY)
-    found: Channel[CyclerItem] | None = None
-    cycler = coupler = cell_watch = None
-    cycler_config = _cycler_config(settings.cycler)
-    if cycler_config is not None:
-        found = Channel("cycler", CYCLER_CAPACITY)
-        cycler = CyclerStage(reader=open_reader(cycler_config, clock=clock), found=found)
-        timeline = Timeline(max_gap_s=settings.cycler.max_gap_s)
-        coupler = Coupler(timeline, area_cm2=settings.sample.area_cm2 or NAN)
-        cell_watch = CellWatch(timeline) if settings.sample.symmetric else None
+    cell = _cell_side(settings, clock)
     heartbeat = plan.heartbeat or Heartbeat(beat=lambda _: None, every_s=BEAT_S, clock=clock)
     parts = AnalysisParts(
         intake=intake,
         analyser=analyser,
-        coupler=coupler,
-        cycler=found,
+        coupler=cell.coupler,
+        cycler=cell.found,
         records=records,
         begin_run=partial(start_of, output.stem),
         clock=clock,
         tell=plan.tell,
-        cell_watch=cell_watch,
+        cell_watch=cell.watch,
         turned=heartbeat.stage("analysis"),
         remember=analyser.memory if plan.resumable and isinstance(analyser, Analyser) else None,
         resumed=None if cut_off is None else cut_off.resumption,
@@ -244,8 +236,32 @@ def build_run(plan: RunPlan) -> Run:
             patience=Patience(trouble_s=settings.run.storage_patience_s if plan.resumable else 0.0),
             clock=clock,
         ),
-        cycler=cycler,
+        cycler=cell.stage,
         ended=heartbeat.ended,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _CellSide:
+    """What follows the cell; all None where no cycler is configured."""
+
+    found: Channel[CyclerItem] | None = None
+    stage: CyclerStage | None = None
+    coupler: Coupler | None = None
+    watch: CellWatch | None = None
+
+
+def _cell_side(settings: Settings, clock: Clock) -> _CellSide:
+    config = _cycler_config(settings.cycler)
+    if config is None:
+        return _CellSide()
+    found: Channel[CyclerItem] = Channel("cycler", CYCLER_CAPACITY)
+    timeline = Timeline(max_gap_s=settings.cycler.max_gap_s)
+    return _CellSide(
+        found=found,
+        stage=CyclerStage(reader=open_reader(config, clock=clock), found=found),
+        coupler=Coupler(timeline, area_cm2=settings.sample.area_cm2 or NAN),
+        watch=CellWatch(timeline) if settings.sample.symmetric else None,
     )
 
 

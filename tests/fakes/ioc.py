@@ -3,77 +3,18 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from p4p.client.thread import Context
 
+from ringwatch_daemon.local_beamline import LoopbackPorts, free_ports
+
 READY_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Channel Access and PVA ports of one IOC; an IOC that comes back takes the same ones."""
-
-    channel_access: int
-    pva: int
-    pva_broadcast: int
-
-    def client_environment(self) -> dict[str, str]:
-        """Variables with which a client finds this IOC and no other."""
-        return {
-            "EPICS_CA_ADDR_LIST": "127.0.0.1",
-            "EPICS_CA_AUTO_ADDR_LIST": "NO",
-            "EPICS_CA_SERVER_PORT": str(self.channel_access),
-            "EPICS_PVA_ADDR_LIST": "127.0.0.1",
-            "EPICS_PVA_AUTO_ADDR_LIST": "NO",
-            "EPICS_PVA_BROADCAST_PORT": str(self.pva_broadcast),
-        }
-
-    def server_environment(self) -> dict[str, str]:
-        """Variables with which the IOC serves on loopback only."""
-        return {
-            **self.client_environment(),
-            "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
-            "EPICS_CAS_SERVER_PORT": str(self.channel_access),
-            "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
-            "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
-            "EPICS_PVAS_INTF_ADDR_LIST": "127.0.0.1",
-            "EPICS_PVAS_SERVER_PORT": str(self.pva),
-            "EPICS_PVAS_BROADCAST_PORT": str(self.pva_broadcast),
-            "EPICS_PVAS_AUTO_BEACON_ADDR_LIST": "NO",
-            "EPICS_PVAS_BEACON_ADDR_LIST": "127.0.0.1",
-        }
-
-
-def free_ports() -> Ports:
-    """Three ports that are free for TCP and UDP on loopback."""
-    sockets = [_bound_pair() for _ in range(3)]
-    numbers = [tcp.getsockname()[1] for tcp, _ in sockets]
-    for pair in sockets:
-        for one in pair:
-            one.close()
-    return Ports(*numbers)
-
-
-def _bound_pair() -> tuple[socket.socket, socket.socket]:
-    while True:
-        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        tcp.bind(("127.0.0.1", 0))
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            udp.bind(("127.0.0.1", tcp.getsockname()[1]))
-        except OSError:
-            tcp.close()
-            udp.close()
-            continue
-        return tcp, udp
 
 
 class IocHandle:
@@ -87,7 +28,7 @@ class IocHandle:
         Where it serves.
     """
 
-    def __init__(self, process: "subprocess.Popen[str]", prefix: str, ports: Ports) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", prefix: str, ports: LoopbackPorts) -> None:
         self._process = process
         self.prefix = prefix
         self.ports = ports
@@ -162,7 +103,7 @@ class IocHandle:
 
 
 @contextmanager
-def running_ioc(*arguments: str, prefix: str = "13PE1:", ports: Ports | None = None) -> Iterator[IocHandle]:
+def running_ioc(*arguments: str, prefix: str = "13PE1:", ports: LoopbackPorts | None = None) -> Iterator[IocHandle]:
     """Run ``python -m ringwatch_simulators ioc --prefix PREFIX ARGUMENTS`` until the block ends.
 
     Without further arguments it serves ten small frames that tell their own number, as soon as it

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fakes.ioc import Ports, free_ports
+from ringwatch_daemon.local_beamline import LoopbackPorts, free_ports
 
 pytestmark = pytest.mark.sockets
 
@@ -111,7 +111,7 @@ def script(text, environment, *arguments):
 
 
 @contextmanager
-def ioc(ports: Ports):
+def ioc(ports: LoopbackPorts):
     with script(IOC, ports.server_environment()) as running:
         running.wait_for(lambda line: line == "READY")
         yield running
