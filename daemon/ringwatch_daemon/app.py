@@ -51,10 +51,10 @@ from ringwatch_daemon.workers.run import Run
 from ringwatch_daemon.workers.sink_stage import SinkStage
 from ringwatch_daemon.workers.storage_trouble import Patience
 from ringwatch_pipelines.analysis import Analyser
-from ringwatch_pipelines.cell_watch import CellWatch
-from ringwatch_pipelines.coupling import Coupler
+from ringwatch_pipelines.cell.cell_watch import CellWatch
+from ringwatch_pipelines.cell.coupling import Coupler
+from ringwatch_pipelines.cell.timeline import Timeline
 from ringwatch_pipelines.scan_analysis import ScanAnalyser, ScanRecipe
-from ringwatch_pipelines.timeline import Timeline
 
 LOG = logging.getLogger(__name__)
 RECORDS_CAPACITY = 256

@@ -23,8 +23,8 @@ from ringwatch_daemon.sources.folders import files_of
 from ringwatch_daemon.sources.images import read_frames, split_dataset
 from ringwatch_daemon.sources.metadata import details_from_metadata, lower_keys
 from ringwatch_pipelines.analysis import Recipe
-from ringwatch_pipelines.calibrants import calibrant_by_name, calibrant_from_cif, calibrant_from_phase
-from ringwatch_pipelines.calibration import (
+from ringwatch_pipelines.calibration.calibrants import calibrant_by_name, calibrant_from_cif, calibrant_from_phase
+from ringwatch_pipelines.calibration.calibration import (
     Calibrant,
     CalibrantFrames,
     calibrate_geometry,
@@ -32,14 +32,14 @@ from ringwatch_pipelines.calibration import (
     foreign_rings_deg,
     sum_pattern,
 )
-from ringwatch_pipelines.corrections import Corrections, Dark, select_dark
+from ringwatch_pipelines.calibration.instrument_width import KnownBroadening, fit_instrument_width
+from ringwatch_pipelines.calibration.photon_transfer import PhotonTransfer, photon_transfer
 from ringwatch_pipelines.errors import CorrectionError, GeometryError
 from ringwatch_pipelines.frames import DetectorConditions
-from ringwatch_pipelines.geometry import Geometry
-from ringwatch_pipelines.instrument_width import KnownBroadening, fit_instrument_width
-from ringwatch_pipelines.integration import reach_of
-from ringwatch_pipelines.photon_transfer import PhotonTransfer, photon_transfer
 from ringwatch_pipelines.quantities import d_spacing_from_two_theta
+from ringwatch_pipelines.reduction.corrections import Corrections, Dark, select_dark
+from ringwatch_pipelines.reduction.geometry import Geometry
+from ringwatch_pipelines.reduction.integration import reach_of
 
 PONI, SETTINGS, RECORD, FIGURE = "calibrated.poni", "calibrated.toml", "calibration.json", "calibration.png"
 MOST_FRAMES = 64

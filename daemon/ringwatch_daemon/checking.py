@@ -10,8 +10,8 @@ from ringwatch_daemon.recipes import recipe_from_settings, scan_recipe_from_sett
 from ringwatch_daemon.settings import ScanSettings, Settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser
-from ringwatch_pipelines.design_matrix import hump_share
-from ringwatch_pipelines.fit_recipe import FitRecipe
+from ringwatch_pipelines.fit.design_matrix import hump_share
+from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.results import FreePhaseTrack, LinePhaseTrack, PhaseTrack
 from ringwatch_pipelines.scan_analysis import ScanAnalyser
 

@@ -5,10 +5,10 @@ import math
 from ringwatch_daemon.core.errors import SettingsError
 from ringwatch_daemon.settings import FitSettings
 from ringwatch_daemon.sources.background_patterns import background_from_file
-from ringwatch_pipelines.displacement import Displacement
-from ringwatch_pipelines.fit_recipe import ReferenceBackground
+from ringwatch_pipelines.fit.displacement import Displacement
+from ringwatch_pipelines.fit.fit_recipe import ReferenceBackground
 from ringwatch_pipelines.frames import read_only
-from ringwatch_pipelines.geometry import Geometry
+from ringwatch_pipelines.reduction.geometry import Geometry
 
 
 def displacement_from_settings(fit: FitSettings, geometry: Geometry) -> Displacement | None:

@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from ringwatch_daemon.core.records import Provenance
 from ringwatch_daemon.settings import Settings
 from ringwatch_pipelines.analysis import Recipe
-from ringwatch_pipelines.corrections import checksum_of
 from ringwatch_pipelines.quantities import energy_from_wavelength
+from ringwatch_pipelines.reduction.corrections import checksum_of
 from ringwatch_pipelines.scan_analysis import ScanRecipe
 
 DECIDING_PACKAGES = ("ringwatch", "pyFAI", "numpy", "scipy", "numba", "gemmi", "fabio", "h5py", "p4p", "pyepics")

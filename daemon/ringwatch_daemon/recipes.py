@@ -9,24 +9,24 @@ from ringwatch_daemon.settings import DarkSettings, PhaseSettings, Settings
 from ringwatch_daemon.sources.images import read_image, read_mask, read_mean_image
 from ringwatch_daemon.sources.metadata import MetadataNames, details_from_metadata, lower_keys
 from ringwatch_pipelines.analysis import Recipe
-from ringwatch_pipelines.cadence import Cadence
-from ringwatch_pipelines.cells import completed_cell
-from ringwatch_pipelines.change_points import OnsetRule, threshold_from_false_alarm_rate
-from ringwatch_pipelines.corrections import Corrections, Dark, Flat, Mask, VarianceKind, VarianceModel
-from ringwatch_pipelines.displacement import Displacement
-from ringwatch_pipelines.fit_recipe import FitRecipe, Hump
-from ringwatch_pipelines.frame_quality import LightWatch
+from ringwatch_pipelines.crystals.cells import completed_cell
+from ringwatch_pipelines.crystals.lattices import Cell
+from ringwatch_pipelines.crystals.phases import Phase, PhaseRole, Site, phase_from_cell, phase_from_cif
+from ringwatch_pipelines.fit.displacement import Displacement
+from ringwatch_pipelines.fit.fit_recipe import FitRecipe, Hump
+from ringwatch_pipelines.fit.peak_widths import InstrumentProfile
 from ringwatch_pipelines.frames import DetectorConditions
-from ringwatch_pipelines.geometry import Geometry
-from ringwatch_pipelines.integration import Binning, bin_width_deg, geometry_from_poni
-from ringwatch_pipelines.lag import Lag
-from ringwatch_pipelines.lattices import Cell
-from ringwatch_pipelines.line_texture import TextureRecipe
-from ringwatch_pipelines.peak_widths import InstrumentProfile
-from ringwatch_pipelines.phases import Phase, PhaseRole, Site, phase_from_cell, phase_from_cif
 from ringwatch_pipelines.quantities import d_spacing_from_two_theta
-from ringwatch_pipelines.ring_check import RingCheckRecipe
+from ringwatch_pipelines.reduction.cadence import Cadence
+from ringwatch_pipelines.reduction.corrections import Corrections, Dark, Flat, Mask, VarianceKind, VarianceModel
+from ringwatch_pipelines.reduction.frame_quality import LightWatch
+from ringwatch_pipelines.reduction.geometry import Geometry
+from ringwatch_pipelines.reduction.integration import Binning, bin_width_deg, geometry_from_poni
+from ringwatch_pipelines.reduction.lag import Lag
+from ringwatch_pipelines.reduction.ring_check import RingCheckRecipe
 from ringwatch_pipelines.scan_analysis import ScanRecipe
+from ringwatch_pipelines.tracks.change_points import OnsetRule, threshold_from_false_alarm_rate
+from ringwatch_pipelines.tracks.line_texture import TextureRecipe
 
 
 def metadata_names(settings: Settings) -> MetadataNames:

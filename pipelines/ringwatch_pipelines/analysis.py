@@ -9,26 +9,26 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
-from ringwatch_pipelines.cadence import Cadence, FrameSum
-from ringwatch_pipelines.change_points import OnsetRule
-from ringwatch_pipelines.corrections import Corrections, Dark
-from ringwatch_pipelines.darks import DarkStore, DarkSumsOf
 from ringwatch_pipelines.errors import CorrectionError, FrameTypeError, PhaseError
-from ringwatch_pipelines.fit_layout import layout_from_recipe
-from ringwatch_pipelines.frame_quality import LightJudge, LightWatch, Verdict
+from ringwatch_pipelines.fit.fit_layout import layout_from_recipe
+from ringwatch_pipelines.fit.pattern_fit import FitRecipe
 from ringwatch_pipelines.frames import Frame, FrameKind
-from ringwatch_pipelines.geometry import Geometry
-from ringwatch_pipelines.integration import Binning, build_operator
-from ringwatch_pipelines.lag import Lag, LagMemory
-from ringwatch_pipelines.line_texture import LineTexture, TextureRecipe, line_of_layout
-from ringwatch_pipelines.onsets import OnsetWatch
-from ringwatch_pipelines.operators import Integrated
-from ringwatch_pipelines.pattern_fit import FitRecipe
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
+from ringwatch_pipelines.reduction.cadence import Cadence, FrameSum
+from ringwatch_pipelines.reduction.corrections import Corrections, Dark
+from ringwatch_pipelines.reduction.darks import DarkStore, DarkSumsOf
+from ringwatch_pipelines.reduction.frame_quality import LightJudge, LightWatch, Verdict
+from ringwatch_pipelines.reduction.geometry import Geometry
+from ringwatch_pipelines.reduction.integration import Binning, build_operator
+from ringwatch_pipelines.reduction.lag import Lag, LagMemory
+from ringwatch_pipelines.reduction.operators import Integrated
+from ringwatch_pipelines.reduction.ring_check import RingCheckRecipe, ring_notices
 from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, TextureTrack, Tracked
-from ringwatch_pipelines.ring_check import RingCheckRecipe, ring_notices
 from ringwatch_pipelines.scans import Measured, Scan
-from ringwatch_pipelines.tracking import TrackerState, blank_tracked, track
+from ringwatch_pipelines.tracks.change_points import OnsetRule
+from ringwatch_pipelines.tracks.line_texture import LineTexture, TextureRecipe, line_of_layout
+from ringwatch_pipelines.tracks.onsets import OnsetWatch
+from ringwatch_pipelines.tracks.tracking import TrackerState, blank_tracked, track
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

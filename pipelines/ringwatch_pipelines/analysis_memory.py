@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from ringwatch_pipelines.darks import DarkMemory
-from ringwatch_pipelines.frame_quality import JudgeState
-from ringwatch_pipelines.lag import LagState
-from ringwatch_pipelines.onsets import OnsetMemory
 from ringwatch_pipelines.patterns import BinSums, FloatArray
+from ringwatch_pipelines.reduction.darks import DarkMemory
+from ringwatch_pipelines.reduction.frame_quality import JudgeState
+from ringwatch_pipelines.reduction.lag import LagState
+from ringwatch_pipelines.tracks.onsets import OnsetMemory
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -3,16 +3,16 @@
 import math
 from dataclasses import dataclass, field
 
-from ringwatch_pipelines.cadence import Cadence, FrameSum
-from ringwatch_pipelines.change_points import OnsetRule
 from ringwatch_pipelines.errors import PatternError
-from ringwatch_pipelines.fit_recipe import FitRecipe
+from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.frames import Frame
-from ringwatch_pipelines.onsets import OnsetWatch
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
+from ringwatch_pipelines.reduction.cadence import Cadence, FrameSum
 from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, Tracked
 from ringwatch_pipelines.scans import Measured, Scan, axis_from_scan, points_outside, sums_from_scan
-from ringwatch_pipelines.tracking import TrackerState, blank_tracked, track
+from ringwatch_pipelines.tracks.change_points import OnsetRule
+from ringwatch_pipelines.tracks.onsets import OnsetWatch
+from ringwatch_pipelines.tracks.tracking import TrackerState, blank_tracked, track
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ringwatch_pipelines.cell.timeline import IntArray
 from ringwatch_pipelines.errors import PatternError
 from ringwatch_pipelines.frames import Frame, FrameKind, read_only
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis
-from ringwatch_pipelines.timeline import IntArray
 
 FEWEST_POINTS = 16
 MOST_BINS = 200_000

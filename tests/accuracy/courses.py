@@ -12,15 +12,15 @@ from ringwatch_daemon.examples import CONFIGURATION, example_folder
 from ringwatch_daemon.recipes import recipe_from_settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser, Recipe
-from ringwatch_pipelines.displacement import Displacement
-from ringwatch_pipelines.fit_recipe import FitRecipe
+from ringwatch_pipelines.calibration.instrument_width import KnownBroadening, fit_instrument_width
+from ringwatch_pipelines.fit.displacement import Displacement
+from ringwatch_pipelines.fit.fit_recipe import FitRecipe
+from ringwatch_pipelines.fit.peak_widths import InstrumentProfile
 from ringwatch_pipelines.frames import DetectorConditions, Frame, FrameKind
-from ringwatch_pipelines.instrument_width import KnownBroadening, fit_instrument_width
-from ringwatch_pipelines.lag import Lag
 from ringwatch_pipelines.patterns import Pattern, pattern_from_sums
-from ringwatch_pipelines.peak_widths import InstrumentProfile
+from ringwatch_pipelines.reduction.lag import Lag
 from ringwatch_pipelines.results import Estimate, FitState, FrameResult, FreePhaseTrack, LinePhaseTrack, Tracked
-from ringwatch_pipelines.tracking import TrackerState, track
+from ringwatch_pipelines.tracks.tracking import TrackerState, track
 from ringwatch_simulators.crystals import CERIA
 from ringwatch_simulators.radial_profile import Beam, minor_lines
 from ringwatch_simulators.scenario import SCENARIOS, FrameTruth, Scenario, SyntheticFrames, write_beamline_files

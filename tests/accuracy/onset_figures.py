@@ -4,7 +4,7 @@ import numpy as np
 
 from accuracy.courses import Course
 from accuracy.figures import Figure
-from ringwatch_pipelines.change_points import (
+from ringwatch_pipelines.tracks.change_points import (
     Onset,
     OnsetRule,
     OnsetState,

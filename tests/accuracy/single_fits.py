@@ -21,12 +21,12 @@ from accuracy.courses import (
 )
 from accuracy.figures import Figure
 from ringwatch_pipelines.analysis import Analyser, Recipe
-from ringwatch_pipelines.design_matrix import bins_from_pattern, design_matrix
-from ringwatch_pipelines.fit_recipe import FitRecipe, Hump, ReferenceBackground
-from ringwatch_pipelines.pattern_fit import PatternFit, fit_pattern, layout_from_recipe
+from ringwatch_pipelines.fit.design_matrix import bins_from_pattern, design_matrix
+from ringwatch_pipelines.fit.fit_recipe import FitRecipe, Hump, ReferenceBackground
+from ringwatch_pipelines.fit.pattern_fit import PatternFit, fit_pattern, layout_from_recipe
 from ringwatch_pipelines.patterns import FloatArray, Pattern
 from ringwatch_pipelines.results import FitState, FrameResult, FreePhaseTrack
-from ringwatch_pipelines.tracking import TrackerState, track
+from ringwatch_pipelines.tracks.tracking import TrackerState, track
 from ringwatch_simulators.radial_profile import Beam, lagp_lines
 from ringwatch_simulators.scenario import SCENARIOS, SyntheticFrames
 

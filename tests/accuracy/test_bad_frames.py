@@ -7,9 +7,9 @@ import pytest
 
 from accuracy.courses import START_NS, beamline_recipe, live_frame, results
 from ringwatch_pipelines.analysis import Analyser
-from ringwatch_pipelines.frame_quality import LightWatch
 from ringwatch_pipelines.frames import DetectorConditions
-from ringwatch_pipelines.lag import Lag
+from ringwatch_pipelines.reduction.frame_quality import LightWatch
+from ringwatch_pipelines.reduction.lag import Lag
 from ringwatch_pipelines.results import FitState, Refusal
 from ringwatch_simulators.detector_response import Mishap, MishapKind
 from ringwatch_simulators.scenario import SyntheticFrames, scenario_named

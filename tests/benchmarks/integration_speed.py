@@ -9,9 +9,9 @@ from pyFAI.detectors import detector_factory
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from benchmarks.measuring import Ratio, Report, Timing, medians
-from ringwatch_pipelines.corrections import Corrections, Dark, Mask, VarianceModel
-from ringwatch_pipelines.integration import Binning, build_operator, geometry_from_poni
 from ringwatch_pipelines.patterns import pattern_from_sums
+from ringwatch_pipelines.reduction.corrections import Corrections, Dark, Mask, VarianceModel
+from ringwatch_pipelines.reduction.integration import Binning, build_operator, geometry_from_poni
 
 BINS, THREADS, POLARIZATION, RANGE_DEG = 2048, 2, 0.99, (0.0, 10.0)
 SATURATION = 65535.0

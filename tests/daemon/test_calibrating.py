@@ -16,7 +16,7 @@ from ringwatch_daemon.calibrating import PONI as PONI_NAME
 from ringwatch_daemon.core.errors import InputFileError, SettingsError
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.errors import GeometryError
-from ringwatch_pipelines.integration import geometry_from_poni
+from ringwatch_pipelines.reduction.integration import geometry_from_poni
 
 CONFIGURATION = '[geometry]\nponi = "start.poni"\nsolid_angle = false\n[detector]\nsaturation_counts = 60000\n'
 OFFSET, READ_NOISE = 100.0, 3.0

@@ -16,7 +16,7 @@ from ringwatch_daemon.provenance import provenance_of
 from ringwatch_daemon.recipes import recipe_from_settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser
-from ringwatch_pipelines.fit_layout import layout_from_recipe
+from ringwatch_pipelines.fit.fit_layout import layout_from_recipe
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config"
 RANGE = "[fit]\ntwo_theta_min_deg = 1.0\ntwo_theta_max_deg = 2.4"

@@ -11,10 +11,10 @@ from ringwatch_daemon.core.errors import InputFileError, SettingsError
 from ringwatch_daemon.recipes import metadata_names, recipe_from_settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser
-from ringwatch_pipelines.cadence import Cadence
-from ringwatch_pipelines.corrections import VarianceKind
+from ringwatch_pipelines.crystals.phases import PhaseRole, label_from_hkl
 from ringwatch_pipelines.errors import CorrectionError, GeometryError, PhaseError, RingwatchError
-from ringwatch_pipelines.phases import PhaseRole, label_from_hkl
+from ringwatch_pipelines.reduction.cadence import Cadence
+from ringwatch_pipelines.reduction.corrections import VarianceKind
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 RANGE = "[fit]\ntwo_theta_min_deg = 1.0\ntwo_theta_max_deg = 4.8"

@@ -4,9 +4,9 @@ import numpy as np
 from pyFAI.detectors import Detector
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
-from ringwatch_pipelines.calibration import Calibrant
-from ringwatch_pipelines.geometry import Geometry
-from ringwatch_pipelines.integration import geometry_from_poni
+from ringwatch_pipelines.calibration.calibration import Calibrant
+from ringwatch_pipelines.reduction.geometry import Geometry
+from ringwatch_pipelines.reduction.integration import geometry_from_poni
 
 SIDE, PIXEL_M = 420, 2e-4
 FWHM_PER_SIGMA = 2.354820045

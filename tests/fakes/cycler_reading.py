@@ -8,7 +8,7 @@ import numpy as np
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.declarations import Declarations, FileCyclerConfig
 from ringwatch_daemon.cyclers.open_reader import open_reader
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 from .clock import ManualClock
 

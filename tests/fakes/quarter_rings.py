@@ -8,8 +8,8 @@ import numpy as np
 from fakes import synthetic_patterns
 from fakes.synthetic_patterns import WAVELENGTH_M, Truth
 from ringwatch_pipelines.frames import DetectorConditions, Frame, FrameKind, read_only
-from ringwatch_pipelines.geometry import Geometry
-from ringwatch_pipelines.integration import Binning, geometry_from_poni
+from ringwatch_pipelines.reduction.geometry import Geometry
+from ringwatch_pipelines.reduction.integration import Binning, geometry_from_poni
 
 SHAPE = (400, 400)
 PIXEL_M = 340e-6

@@ -18,7 +18,7 @@ from ringwatch_daemon.core.records import (
     Status,
     Totals,
 )
-from ringwatch_pipelines.cycling import CellState, Coupling, CyclerSamples
+from ringwatch_pipelines.cell.cycling import CellState, Coupling, CyclerSamples
 from ringwatch_pipelines.patterns import Pattern, RadialAxis
 from ringwatch_pipelines.results import (
     Estimate,

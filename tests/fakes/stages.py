@@ -9,7 +9,7 @@ from fakes.records import START_NS, run_start
 from ringwatch_daemon.core.errors import SinkError
 from ringwatch_daemon.core.ports import FrameIntake
 from ringwatch_daemon.core.records import Record
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 from ringwatch_pipelines.frames import Frame, FrameKind, read_only
 from ringwatch_pipelines.results import FrameResult
 

@@ -8,7 +8,7 @@ from ringwatch_daemon.core.columns import columns_from_tracked
 from ringwatch_daemon.core.messages import messages_from_record
 from ringwatch_daemon.core.records import Event, FrameRecord, QueueLevel, Record, RunStart, Status, Totals
 from ringwatch_daemon.core.wire import StreamMessage
-from ringwatch_pipelines.cycling import CellState, Coupling
+from ringwatch_pipelines.cell.cycling import CellState, Coupling
 from ringwatch_pipelines.results import (
     Estimate,
     FitState,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import voigt_profile
 
-from ringwatch_pipelines.pattern_fit import FitRecipe, constant_instrument_profile
+from ringwatch_pipelines.crystals.phases import Phase, PhaseRole, Site, phase_from_cell
+from ringwatch_pipelines.fit.pattern_fit import FitRecipe, constant_instrument_profile
 from ringwatch_pipelines.patterns import FloatArray, Pattern
-from ringwatch_pipelines.phases import Phase, PhaseRole, Site, phase_from_cell
 
 WAVELENGTH_M = 0.1173e-10
 INSTRUMENT_FWHM_DEG = 0.0195

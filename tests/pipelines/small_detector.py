@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ringwatch_pipelines.geometry import Geometry
-from ringwatch_pipelines.integration import geometry_from_poni
+from ringwatch_pipelines.reduction.geometry import Geometry
+from ringwatch_pipelines.reduction.integration import geometry_from_poni
 
 SHAPE = (96, 127)
 BINS = 60

@@ -20,13 +20,13 @@ from fakes.quarter_rings import (
 from fakes.synthetic_patterns import lagp, lithium, recipe
 from ringwatch_daemon.core.columns import values_from_tracked
 from ringwatch_pipelines.analysis import Analyser, Recipe
-from ringwatch_pipelines.cadence import Cadence
-from ringwatch_pipelines.corrections import Corrections, Dark
 from ringwatch_pipelines.errors import CorrectionError, PhaseError
 from ringwatch_pipelines.frames import DetectorConditions
-from ringwatch_pipelines.line_texture import TextureRecipe
+from ringwatch_pipelines.reduction.cadence import Cadence
+from ringwatch_pipelines.reduction.corrections import Corrections, Dark
+from ringwatch_pipelines.reduction.ring_check import RingCheckRecipe
 from ringwatch_pipelines.results import FitState, PeakState, Refusal
-from ringwatch_pipelines.ring_check import RingCheckRecipe
+from ringwatch_pipelines.tracks.line_texture import TextureRecipe
 
 FIT = replace(recipe(lagp(), lithium()), two_theta_range_deg=RANGE_DEG)
 PATTERNS_ONLY = Recipe(geometry=geometry(), corrections=Corrections(solid_angle=False), binning=BINNING)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ringwatch_daemon.calibration.outcome import CalibrationOutcome
-from ringwatch_pipelines.instrument_width import fwhm_curve
+from ringwatch_pipelines.calibration.instrument_width import fwhm_curve
 
 _DATA, _MODEL, _PALE = "#1f4e79", "#c0392b", "#9aa5b1"
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from ringwatch_pipelines.calibration import Calibrant, GeometryCalibration
-from ringwatch_pipelines.instrument_width import InstrumentWidth, KnownBroadening
+from ringwatch_pipelines.calibration.calibration import Calibrant, GeometryCalibration
+from ringwatch_pipelines.calibration.instrument_width import InstrumentWidth, KnownBroadening
+from ringwatch_pipelines.calibration.photon_transfer import PhotonTransfer
 from ringwatch_pipelines.patterns import Pattern
-from ringwatch_pipelines.photon_transfer import PhotonTransfer
 
 
 @dataclass(frozen=True, slots=True)

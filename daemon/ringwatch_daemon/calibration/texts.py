@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ringwatch_daemon.calibration.outcome import CalibrationOutcome
-from ringwatch_pipelines.geometry_refinement import WAVELENGTH
-from ringwatch_pipelines.instrument_width import TERMS
-from ringwatch_pipelines.poni_text import poni_from_geometry
+from ringwatch_pipelines.calibration.geometry_refinement import WAVELENGTH
+from ringwatch_pipelines.calibration.instrument_width import TERMS
+from ringwatch_pipelines.reduction.poni_text import poni_from_geometry
 
 RECORD_SCHEMA = 1
 _UNITS = {"m": "m", "rad": "rad", "deg2": "degree^2", "deg": "degree"}

@@ -22,7 +22,7 @@ from ringwatch_daemon.core.records import (
     Totals,
 )
 from ringwatch_daemon.core.wire import DTYPES, StreamMessage, finite_or_none
-from ringwatch_pipelines.cycling import CellState, CyclerSamples
+from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import Pattern
 

@@ -7,7 +7,7 @@ from threading import Event as StopRequest
 from typing import Protocol, runtime_checkable
 
 from ringwatch_daemon.core.records import QueueLevel, Record
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.results import FrameResult
 from ringwatch_pipelines.scans import Measured

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_daemon.core.columns import Column, FixedTable
-from ringwatch_pipelines.cycling import CellState, CyclerSamples
+from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
 from ringwatch_pipelines.results import FrameResult
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ringwatch_daemon.core.ledger import EnteredRow
 from ringwatch_daemon.core.records import Checkpoint, Totals
-from ringwatch_pipelines.cycling import Coupling, CyclerSamples
+from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from ringwatch_daemon.cyclers.layout import TableLayout, TimeColumn, ValueColumn
 from ringwatch_daemon.cyclers.optional import library, reading_a_whole
 from ringwatch_daemon.cyclers.sample_columns import samples_from_columns
 from ringwatch_daemon.cyclers.stamps import stamps_from_seconds, start_ns_from_text
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 from ringwatch_pipelines.patterns import FloatArray
 
 MPR_MAGIC = b"BIO-LOGIC MODULAR FILE"

@@ -10,7 +10,7 @@ from ringwatch_daemon.cyclers.given_once import GivenOnce
 from ringwatch_daemon.cyclers.growing_file import GrowingFile, Lines
 from ringwatch_daemon.cyclers.layout import TableLayout
 from ringwatch_daemon.cyclers.table import BadLine, Table
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 _NAMED_LINES = 3
 HEAD_LINES = 400

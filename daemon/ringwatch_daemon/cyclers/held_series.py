@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 from ringwatch_pipelines.frames import read_only
 
 NAN = float("nan")

@@ -9,7 +9,7 @@ import numpy as np
 from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.cyclers.declarations import FileCyclerConfig
 from ringwatch_daemon.cyclers.recognised_file import RecognisedFileCycler
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 from ringwatch_pipelines.frames import read_only
 
 _WILDCARDS = re.compile(r"[*?\[]")

@@ -14,7 +14,7 @@ from ringwatch_daemon.core.channels import Channel
 from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.held_series import HeldSeries, Lost, Quantity, Reading
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 _INVALID = 3
 _NEVER_PROCESSED_S = 631_152_000 + 86_400

@@ -17,7 +17,7 @@ from ringwatch_daemon.cyclers.optional import library, reading_a_whole
 from ringwatch_daemon.cyclers.sample_columns import charge_over_steps, samples_from_columns
 from ringwatch_daemon.cyclers.stamps import utc_ns_from_wall_clock
 from ringwatch_daemon.cyclers.text_family import TextFamily, TimeNames, layout_from_family, names
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 NDA_MAGIC = b"NEWARE"
 NDAX_DATA = "data.ndc"

@@ -17,7 +17,7 @@ from ringwatch_daemon.cyclers.optional import reading_a_whole
 from ringwatch_daemon.cyclers.text_export import layout_from_lines
 from ringwatch_daemon.cyclers.whole_file import WholeFileCycler
 from ringwatch_daemon.cyclers.workbook import samples_from_workbook
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 _SamplesFrom = Callable[[bytes, Declarations], CyclerSamples]
 _MAGIC_BYTES = 64

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_daemon.core.errors import CyclerError
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
 

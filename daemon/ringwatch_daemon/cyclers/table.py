@@ -12,7 +12,7 @@ from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.layout import Quantity, TableLayout, ValueColumn, si_from_unit
 from ringwatch_daemon.cyclers.stamps import StampReader, stamp_reader
 from ringwatch_daemon.cyclers.table_numbers import DecimalMark, decimal_from_fields, numbers_from_fields
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
 

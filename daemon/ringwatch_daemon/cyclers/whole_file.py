@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.given_once import GivenOnce
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 _Look = tuple[int, int, int]
 

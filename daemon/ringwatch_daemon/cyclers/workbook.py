@@ -12,7 +12,7 @@ from ringwatch_daemon.cyclers.declarations import Declarations
 from ringwatch_daemon.cyclers.optional import library, reading_a_whole
 from ringwatch_daemon.cyclers.table import Table
 from ringwatch_daemon.cyclers.text_export import layout_from_lines
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 from ringwatch_pipelines.frames import read_only
 
 _Cell = str | float | int | bool | datetime | date | time | timedelta

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ringwatch_daemon.reporting.run_file import NS_PER_H, BoolArray, IntArray, RunFile
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
+from ringwatch_pipelines.cell.timeline import C_PER_MAH, Timeline
 from ringwatch_pipelines.patterns import FloatArray
-from ringwatch_pipelines.timeline import C_PER_MAH, Timeline
 
 MOST_DRAWN = 4000
 

@@ -10,13 +10,13 @@ from ringwatch_daemon.reporting.numbers import NumberTable
 from ringwatch_daemon.reporting.run_file import NS_PER_H
 from ringwatch_daemon.reporting.run_series import RunSeries
 from ringwatch_daemon.reporting.style import LOOKS, ReportFigure, finish_time_axis, from_zero, stacked
-from ringwatch_pipelines.patterns import FloatArray
-from ringwatch_pipelines.short_circuits import (
+from ringwatch_pipelines.cell.short_circuits import (
     HalfCycleResistance,
     ShortCircuit,
     resistances_from_samples,
     short_circuit_test,
 )
+from ringwatch_pipelines.patterns import FloatArray
 
 
 def resistance_figures(run: RunSeries) -> Iterator[ReportFigure]:

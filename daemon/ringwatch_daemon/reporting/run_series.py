@@ -11,7 +11,7 @@ from ringwatch_daemon.core.records import FrameState, Reason
 from ringwatch_daemon.reporting.cell_series import CellSeries, cell_series_from_file
 from ringwatch_daemon.reporting.marks import Grouping, Marks, grouping_from_rows
 from ringwatch_daemon.reporting.run_file import NS_PER_H, BoolArray, EventEntry, IntArray, RunFile
-from ringwatch_pipelines.cycling import Coupling
+from ringwatch_pipelines.cell.cycling import Coupling
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.results import FitState
 

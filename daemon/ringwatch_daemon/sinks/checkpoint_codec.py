@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.core.records import Checkpoint
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
-from ringwatch_pipelines.change_points import OnsetRule, OnsetState
-from ringwatch_pipelines.corrections import Dark
-from ringwatch_pipelines.darks import DarkMemory, DarkSeries
-from ringwatch_pipelines.frame_quality import JudgeState, QualityState
 from ringwatch_pipelines.frames import DetectorConditions, read_only
-from ringwatch_pipelines.lag import LagState, Light
-from ringwatch_pipelines.onsets import OnsetMemory
 from ringwatch_pipelines.patterns import BinSums
+from ringwatch_pipelines.reduction.corrections import Dark
+from ringwatch_pipelines.reduction.darks import DarkMemory, DarkSeries
+from ringwatch_pipelines.reduction.frame_quality import JudgeState, QualityState
+from ringwatch_pipelines.reduction.lag import LagState, Light
+from ringwatch_pipelines.tracks.change_points import OnsetRule, OnsetState
+from ringwatch_pipelines.tracks.onsets import OnsetMemory
 
 Array = NDArray[Any]
 _MAGIC = b"RWCHECK1"

@@ -25,7 +25,7 @@ from ringwatch_daemon.sinks.run_memory import (
 )
 from ringwatch_daemon.sinks.sequence_mark import next_seq_after
 from ringwatch_daemon.sinks.swmr_seal import SealError, mend
-from ringwatch_pipelines.cycling import Coupling, CyclerSamples
+from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
 
 LOG = logging.getLogger(__name__)
 NEWEST_ROWS = 2 * REMEMBERED_IDS

@@ -43,7 +43,7 @@ from ringwatch_daemon.sinks.nexus_layout import (
     start_entry,
 )
 from ringwatch_daemon.sinks.swmr_seal import RESERVE_BYTES, SealError, SwmrSeal, mend
-from ringwatch_pipelines.cycling import CellState, CyclerSamples
+from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
 
 SYNC_S = 5.0
 BATCH_ROWS = 256

@@ -18,7 +18,7 @@ from ringwatch_daemon.core.columns import STATE_WIDTH, Column
 from ringwatch_daemon.core.errors import SinkError
 from ringwatch_daemon.core.records import SCHEMA, Provenance, RunStart
 from ringwatch_daemon.sinks.growing_table import Field
-from ringwatch_pipelines.cycling import CellState, CyclerSamples
+from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
 
 STATE = f"S{STATE_WIDTH}"
 TEXT = "S512"

@@ -42,9 +42,9 @@ from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerProblem
 from ringwatch_daemon.workers.early_records import EarlyRecords
 from ringwatch_daemon.workers.stored_samples import StoredSamples
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
-from ringwatch_pipelines.cell_watch import CellWatch
-from ringwatch_pipelines.coupling import CoupledSamples, Coupler
-from ringwatch_pipelines.cycling import CellState, CyclerSamples
+from ringwatch_pipelines.cell.cell_watch import CellWatch
+from ringwatch_pipelines.cell.coupling import CoupledSamples, Coupler
+from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.errors import RingwatchError
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.results import FrameResult, Notice

@@ -6,7 +6,7 @@ from threading import Event as StopRequest
 from ringwatch_daemon.core.channels import Channel
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.core.ports import CyclerReader
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 POLL_S = 0.5
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 
 from ringwatch_daemon.core.records import CyclingSamples, Event, Record
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 NEWEST_EVENTS = 1000
 """A detector that is off for a week must not fill the memory."""

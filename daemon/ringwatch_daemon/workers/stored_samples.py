@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 _COMPARED = ("voltage_V", "current_A", "cycle", "step")
 

@@ -12,7 +12,7 @@ from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_fro
 from ringwatch_daemon.recipes import recipe_from_settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.results import Estimate, FitState, TextureTrack
-from ringwatch_pipelines.tracking import TrackerState, blank_tracked, track
+from ringwatch_pipelines.tracks.tracking import TrackerState, blank_tracked, track
 
 CONFIG = Path(__file__).resolve().parents[3] / "config" / "beamline.toml"
 RECIPE = synthetic_patterns.recipe(lagp(), lithium(), lioh())

@@ -5,9 +5,9 @@ import pytest
 
 from ringwatch_daemon.cyclers.csv_file import CsvCycler, CsvCyclerConfig
 from ringwatch_daemon.cyclers.layout import TableLayout, TimeColumn, ValueColumn
-from ringwatch_pipelines.coupling import Coupler
-from ringwatch_pipelines.cycling import Coupling
-from ringwatch_pipelines.timeline import Timeline
+from ringwatch_pipelines.cell.coupling import Coupler
+from ringwatch_pipelines.cell.cycling import Coupling
+from ringwatch_pipelines.cell.timeline import Timeline
 from ringwatch_simulators.cell_model import CellModel, CellParameters
 from ringwatch_simulators.cycler import Cycler, CyclerOptions
 

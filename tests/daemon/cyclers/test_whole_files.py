@@ -13,7 +13,7 @@ from ringwatch_daemon.cyclers.optional import library
 from ringwatch_daemon.cyclers.sample_columns import samples_from_columns
 from ringwatch_daemon.cyclers.stamps import utc_ns_from_wall_clock
 from ringwatch_daemon.cyclers.whole_file import WholeFileCycler
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 ARBIN = ("Data_Point", "Date_Time", "Test_Time(s)", "Cycle_Index", "Step_Index", "Current(A)", "Voltage(V)")
 NOON = datetime(2024, 7, 1, 12)

@@ -20,7 +20,7 @@ from ringwatch_daemon.dashboard.plain import PlainLog, frame_line
 from ringwatch_daemon.dashboard.run_view import RunView
 from ringwatch_daemon.dashboard.terminal import show
 from ringwatch_daemon.dashboard.updates import updated
-from ringwatch_pipelines.cycling import CellState, Coupling
+from ringwatch_pipelines.cell.cycling import CellState, Coupling
 from ringwatch_pipelines.results import FitState
 
 FLAG = "the rings of ceo2 do not lie where the calibration says"

@@ -9,7 +9,7 @@ from ringwatch_daemon.core.records import FrameState, LedgerCorrection, Reason, 
 from ringwatch_daemon.core.wire import StreamMessage, decode, encode
 from ringwatch_daemon.dashboard.run_view import RunView
 from ringwatch_daemon.dashboard.updates import EVENTS_KEPT, updated
-from ringwatch_pipelines.cycling import CellState, Coupling
+from ringwatch_pipelines.cell.cycling import CellState, Coupling
 from ringwatch_pipelines.results import FitState
 
 

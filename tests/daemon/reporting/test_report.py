@@ -18,7 +18,7 @@ from ringwatch_daemon.report import PAGE, report
 from ringwatch_daemon.reporting.numbers import NumberTable
 from ringwatch_daemon.reporting.style import ReportFigure, new_figure, style
 from ringwatch_daemon.sinks.nexus import NexusFile
-from ringwatch_pipelines.cycling import CellState, Coupling, CyclerSamples
+from ringwatch_pipelines.cell.cycling import CellState, Coupling, CyclerSamples
 from ringwatch_pipelines.results import FitState, FrameResult, Tracked
 
 FRAMES = 12

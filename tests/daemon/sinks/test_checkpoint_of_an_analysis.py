@@ -11,11 +11,11 @@ from ringwatch_daemon.core.columns import values_from_tracked
 from ringwatch_daemon.core.records import Checkpoint
 from ringwatch_daemon.sinks.checkpoint_codec import decode_checkpoint, encode_checkpoint
 from ringwatch_pipelines.analysis import Analyser, Recipe
-from ringwatch_pipelines.cadence import Cadence
-from ringwatch_pipelines.change_points import OnsetRule
-from ringwatch_pipelines.corrections import Corrections
-from ringwatch_pipelines.lag import Lag
-from ringwatch_pipelines.line_texture import TextureRecipe
+from ringwatch_pipelines.reduction.cadence import Cadence
+from ringwatch_pipelines.reduction.corrections import Corrections
+from ringwatch_pipelines.reduction.lag import Lag
+from ringwatch_pipelines.tracks.change_points import OnsetRule
+from ringwatch_pipelines.tracks.line_texture import TextureRecipe
 
 FIT = replace(recipe(lagp(), lithium()), two_theta_range_deg=RANGE_DEG)
 RECIPE = Recipe(

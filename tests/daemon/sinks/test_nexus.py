@@ -16,7 +16,7 @@ from ringwatch_daemon.core.columns import STATE_WIDTH
 from ringwatch_daemon.core.errors import SinkError
 from ringwatch_daemon.core.records import FrameState, LedgerCorrection, Provenance, Reason
 from ringwatch_daemon.sinks.nexus import NexusFile
-from ringwatch_pipelines.cycling import Coupling
+from ringwatch_pipelines.cell.cycling import Coupling
 from ringwatch_pipelines.results import FitState, PeakState, Refusal
 
 TESTS = Path(__file__).resolve().parents[2]

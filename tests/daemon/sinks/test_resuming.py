@@ -22,14 +22,14 @@ from ringwatch_daemon.sinks.resumable_file import ResumableFile, fingerprint_of
 from ringwatch_daemon.sinks.run_memory import SEQUENCE, checkpoint_at, memory_folder
 from ringwatch_daemon.sinks.sequence_mark import SequenceMark, next_seq_after
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
-from ringwatch_pipelines.change_points import OnsetRule, OnsetState
-from ringwatch_pipelines.corrections import Dark
-from ringwatch_pipelines.darks import DarkMemory, DarkSeries
-from ringwatch_pipelines.frame_quality import JudgeState, QualityState
 from ringwatch_pipelines.frames import DetectorConditions
-from ringwatch_pipelines.lag import LagState, Light
-from ringwatch_pipelines.onsets import OnsetMemory
 from ringwatch_pipelines.patterns import BinSums
+from ringwatch_pipelines.reduction.corrections import Dark
+from ringwatch_pipelines.reduction.darks import DarkMemory, DarkSeries
+from ringwatch_pipelines.reduction.frame_quality import JudgeState, QualityState
+from ringwatch_pipelines.reduction.lag import LagState, Light
+from ringwatch_pipelines.tracks.change_points import OnsetRule, OnsetState
+from ringwatch_pipelines.tracks.onsets import OnsetMemory
 
 TESTS = Path(__file__).resolve().parents[2]
 DAY_S = 86_400.0

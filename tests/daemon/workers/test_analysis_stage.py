@@ -26,12 +26,12 @@ from ringwatch_daemon.core.records import (
 )
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
 from ringwatch_daemon.workers.cycler_stage import CyclerProblem
-from ringwatch_pipelines.coupling import Coupler
-from ringwatch_pipelines.cycling import Coupling
+from ringwatch_pipelines.cell.coupling import Coupler
+from ringwatch_pipelines.cell.cycling import Coupling
+from ringwatch_pipelines.cell.timeline import Timeline
 from ringwatch_pipelines.errors import PatternError
 from ringwatch_pipelines.frames import FrameKind
 from ringwatch_pipelines.results import FrameResult, Notice, Refusal
-from ringwatch_pipelines.timeline import Timeline
 
 PATIENCE_S = 20.0
 

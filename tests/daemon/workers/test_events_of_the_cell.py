@@ -9,11 +9,11 @@ from ringwatch_daemon.core.channels import Channel, ChannelClosed
 from ringwatch_daemon.core.intake import Intake, Overflow
 from ringwatch_daemon.core.records import Event
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
-from ringwatch_pipelines.cell_watch import CellWatch
-from ringwatch_pipelines.coupling import Coupler
-from ringwatch_pipelines.cycling import CyclerSamples
+from ringwatch_pipelines.cell.cell_watch import CellWatch
+from ringwatch_pipelines.cell.coupling import Coupler
+from ringwatch_pipelines.cell.cycling import CyclerSamples
+from ringwatch_pipelines.cell.timeline import Timeline
 from ringwatch_pipelines.results import FrameResult, Notice
-from ringwatch_pipelines.timeline import Timeline
 
 HALF_S = 600
 

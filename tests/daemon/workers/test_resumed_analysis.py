@@ -23,10 +23,10 @@ from ringwatch_daemon.core.records import (
 from ringwatch_daemon.core.resumption import Resumption, WaitingFrame
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
 from ringwatch_daemon.workers.stored_samples import StoredSamples
-from ringwatch_pipelines.coupling import Coupler
-from ringwatch_pipelines.cycling import Coupling, CyclerSamples
+from ringwatch_pipelines.cell.coupling import Coupler
+from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
+from ringwatch_pipelines.cell.timeline import Timeline
 from ringwatch_pipelines.frames import Frame
-from ringwatch_pipelines.timeline import Timeline
 
 ROWS = 30
 DOWN_S = 40

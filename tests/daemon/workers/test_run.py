@@ -23,8 +23,8 @@ from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
 from ringwatch_daemon.workers.cycler_stage import CyclerStage
 from ringwatch_daemon.workers.run import Run
 from ringwatch_daemon.workers.sink_stage import SinkStage
-from ringwatch_pipelines.coupling import Coupler
-from ringwatch_pipelines.timeline import Timeline
+from ringwatch_pipelines.cell.coupling import Coupler
+from ringwatch_pipelines.cell.timeline import Timeline
 
 pytestmark = pytest.mark.timeout(60)
 MANY = [frame(number) for number in range(1, 500)]

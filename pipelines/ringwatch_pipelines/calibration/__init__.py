@@ -1,0 +1,1 @@
+"""From frames of a calibrant and pairs of frames: geometry, width of the instrument, gain and read noise."""

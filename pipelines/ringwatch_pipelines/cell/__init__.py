@@ -1,0 +1,1 @@
+"""What the cycler did, on the clock of the frames, and what the cell suffered."""

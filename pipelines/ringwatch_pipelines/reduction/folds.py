@@ -1,0 +1,327 @@
+"""Sums over the pixels of a bin, as one pass over a frame's raw counts.
+
+All static corrections are linear, so their sums are known before the frame comes. What is left
+for a frame is the sum of its counts, and taking out, sparsely, the pixels that are bad in it alone.
+
+`HistogramFold` puts each pixel in one bin, `SplitFold` spreads a pixel over neighbouring bins, and
+`WindowFold` looks at a list of pixels only.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch_pipelines.patterns import FloatArray
+from ringwatch_pipelines.reduction.frame_limits import Limits, limits_for
+from ringwatch_pipelines.reduction.kernels import (
+    LANES,
+    add_lift,
+    add_rows,
+    add_split_pixels,
+    add_split_rows,
+    bad_pixels,
+)
+from ringwatch_pipelines.reduction.threads import run_blocks
+
+Sums = NDArray[np.int64] | FloatArray
+
+BLOCKS = 8
+"""Blocks of a frame, whatever the number of threads: sums of floats then never depend on the threads."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StaticSums:
+    """Sums of what is known before the frame, over the pixels of each bin; c is a pixel's share in the bin.
+
+    Parameters
+    ----------
+    norm
+        (bins,) sum of ``c * weight``.
+    squares
+        (bins,) sum of ``c**2``; the number of pixels without splitting.
+    dark, dark_squares
+        (bins,) sums of ``c * dark`` and ``c**2 * dark``; zeros without a dark.
+    """
+
+    norm: FloatArray
+    squares: FloatArray
+    dark: FloatArray
+    dark_squares: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameSums:
+    """Sums of one frame over the pixels that are good in it.
+
+    Parameters
+    ----------
+    raw
+        (bins,) sum of ``c * counts``.
+    raw_squares
+        (bins,) sum of ``c**2 * counts``, or of ``c**2 * max(counts, 1)`` where a Poisson variance is wanted.
+    static
+        The static sums over the same pixels.
+    bad_pixels
+        How many pixels are bad in this frame alone.
+    saturated_pixels
+        How many of them lie above the upper limit.
+    """
+
+    raw: Sums
+    raw_squares: Sums
+    static: StaticSums
+    bad_pixels: int
+    saturated_pixels: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoldInput:
+    """One frame and what goes with it.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) raw counts, contiguous.
+    limits
+        Which counts count.
+    static
+        Static sums over all pixels that ever count.
+    dark
+        (rows, columns), None where none is taken off.
+    poisson
+        Whether `FrameSums.raw_squares` is wanted for a Poisson variance.
+    threads
+        How many threads share the frame.
+    """
+
+    image: NDArray[Any]
+    limits: Limits
+    static: StaticSums
+    dark: NDArray[Any] | None
+    poisson: bool
+    threads: int
+
+
+class Fold(Protocol):
+    """How pixels fall into bins."""
+
+    @property
+    def weight(self) -> NDArray[np.float32]:
+        """(rows, columns) solid angle x polarisation x flat; 0 where a pixel never counts."""
+
+    def static_sums(self, image: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """(bins,) sums of ``c * image`` and ``c**2 * image`` over all pixels that ever count."""
+
+    def frame_sums(self, frame: FoldInput) -> FrameSums:
+        """Sums over one frame."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HistogramFold:
+    """Each pixel in one bin: integer sums, exact, and independent from bin to bin.
+
+    Parameters
+    ----------
+    bin_of_pixel
+        (rows, columns) uint16 or int32; `bins` for a pixel that never counts.
+    weight
+        (rows, columns) solid angle x polarisation x flat.
+    bins
+        Number of bins.
+    most_pixels
+        Pixels of the fullest bin.
+    """
+
+    bin_of_pixel: NDArray[Any]
+    weight: NDArray[np.float32]
+    bins: int
+    most_pixels: int
+
+    def static_sums(self, image: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """(bins,) the same sum twice: a pixel's share is 1."""
+        sums = self._binned(self.bin_of_pixel.ravel(), image.ravel())
+        return sums, sums
+
+    def frame_sums(self, frame: FoldInput) -> FrameSums:
+        """Sums over one frame."""
+        raw, bad_in_row = self._histogram(frame)
+        raw_squares: Sums = raw
+        if frame.poisson:
+            raw_squares = raw + self._lift(frame)
+        if not bad_in_row.any():
+            return FrameSums(raw, raw_squares, frame.static, 0, 0)
+        low, high = frame.limits.low, frame.limits.high
+        bad = bad_pixels(frame.image, self.bin_of_pixel, self.bins, low, high, bad_in_row)
+        saturated = int(np.count_nonzero(frame.image.ravel()[bad] > high))
+        return FrameSums(raw, raw_squares, self._without(frame, bad), bad.size, saturated)
+
+    def _histogram(self, frame: FoldInput) -> tuple[Sums, NDArray[np.int32]]:
+        rows = frame.image.shape[0]
+        edges = block_edges(rows)
+        sums = np.zeros((edges.size - 1, LANES, self.bins + 1), dtype=self._sum_type(frame.image.dtype))
+        bad_in_row = np.zeros(rows, dtype=np.int32)
+        low, high = frame.limits.low, frame.limits.high
+
+        def work(block: int) -> None:
+            first, last = edges[block], edges[block + 1]
+            add_rows(frame.image, self.bin_of_pixel, low, high, first, last, sums[block], bad_in_row)
+
+        run_blocks(work, blocks=edges.size - 1, threads=frame.threads)
+        total = np.float64 if frame.image.dtype.kind == "f" else np.int64
+        return sums[:, :, :-1].sum(axis=(0, 1), dtype=total), bad_in_row
+
+    def _sum_type(self, dtype: np.dtype[Any]) -> type[np.generic]:
+        """32 bit where the fullest bin cannot overflow: half the memory to go through."""
+        if dtype.kind == "f":
+            return np.float64
+        if dtype.kind == "u" and self.most_pixels * int(np.iinfo(dtype).max) < 2**32:
+            return np.uint32
+        return np.int64
+
+    def _lift(self, frame: FoldInput) -> FloatArray:
+        edges = block_edges(frame.image.shape[0])
+        lift = np.zeros((edges.size - 1, self.bins + 1))
+        low, high = frame.limits.low, frame.limits.high
+
+        def work(block: int) -> None:
+            add_lift(frame.image, self.bin_of_pixel, low, high, edges[block], edges[block + 1], lift[block])
+
+        run_blocks(work, blocks=edges.size - 1, threads=frame.threads)
+        return np.asarray(lift.sum(axis=0)[:-1], dtype=np.float64)
+
+    def _without(self, frame: FoldInput, bad: NDArray[np.int64]) -> StaticSums:
+        bins = self.bin_of_pixel.ravel()[bad]
+        static = frame.static
+        squares = static.squares - self._binned(bins, np.ones(bad.size))
+        # A bin that lost all its pixels is empty exactly, not to within rounding.
+        left = squares > 0.5
+        norm = np.where(left, static.norm - self._binned(bins, self.weight.ravel()[bad]), 0.0)
+        dark = static.dark
+        if frame.dark is not None:
+            dark = np.where(left, static.dark - self._binned(bins, frame.dark.ravel()[bad]), 0.0)
+        return StaticSums(norm=norm, squares=squares, dark=dark, dark_squares=dark)
+
+    def _binned(self, bins: NDArray[Any], values: NDArray[Any]) -> FloatArray:
+        sums = np.bincount(bins, weights=values, minlength=self.bins + 1)
+        return np.asarray(sums[:-1], dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitFold:
+    """Each pixel spread over neighbouring bins.
+
+    Parameters
+    ----------
+    first_bin
+        (rows, columns) the first bin of a pixel.
+    bins_of_pixel
+        (rows, columns) over how many bins it spreads; 0 for a pixel that never counts.
+    coefficients
+        (shares,) share of each pixel in each of its bins, pixel after pixel.
+    row_starts
+        (rows,) where the shares of each row begin.
+    weight
+        (rows, columns) solid angle x polarisation x flat.
+    bins
+        Number of bins.
+    """
+
+    first_bin: NDArray[Any]
+    bins_of_pixel: NDArray[np.uint16]
+    coefficients: NDArray[np.float32]
+    row_starts: NDArray[np.int64]
+    weight: NDArray[np.float32]
+    bins: int
+
+    def static_sums(self, image: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """(bins,) sums of ``c * image`` and ``c**2 * image`` over all pixels that ever count."""
+        limits = limits_for(dtype=image.dtype, minimum_counts=None, saturation_counts=None)
+        raw, squares, _ = self._spread(image, limits, poisson=False, threads=1)
+        return raw, squares
+
+    def frame_sums(self, frame: FoldInput) -> FrameSums:
+        """Sums over one frame."""
+        raw, squares, bad_in_row = self._spread(frame.image, frame.limits, poisson=frame.poisson, threads=frame.threads)
+        if not bad_in_row.any():
+            return FrameSums(raw, squares, frame.static, 0, 0)
+        low, high = frame.limits.low, frame.limits.high
+        bad = bad_pixels(frame.image, self.bins_of_pixel, 0, low, high, bad_in_row)
+        saturated = int(np.count_nonzero(frame.image.ravel()[bad] > high))
+        return FrameSums(raw, squares, self._without(frame, bad), bad.size, saturated)
+
+    def _spread(
+        self, image: NDArray[Any], limits: Limits, *, poisson: bool, threads: int
+    ) -> tuple[FloatArray, FloatArray, NDArray[np.int32]]:
+        edges = block_edges(image.shape[0])
+        sums = np.zeros((2, edges.size - 1, 2, self.bins))
+        bad_in_row = np.zeros(image.shape[0], dtype=np.int32)
+        least = 1.0 if poisson else -np.inf
+
+        def work(block: int) -> None:
+            add_split_rows(
+                image, self.first_bin, self.bins_of_pixel, self.coefficients, self.row_starts,
+                limits.low, limits.high, least, edges[block], edges[block + 1],
+                sums[0, block], sums[1, block], bad_in_row,
+            )  # fmt: skip
+
+        run_blocks(work, blocks=edges.size - 1, threads=threads)
+        total = sums.sum(axis=(1, 2))
+        return total[0], total[1], bad_in_row
+
+    def _without(self, frame: FoldInput, bad: NDArray[np.int64]) -> StaticSums:
+        lost_norm, _ = self._listed(bad, self.weight.ravel()[bad])
+        _, lost_squares = self._listed(bad, np.ones(bad.size))
+        static = frame.static
+        # A bin that lost all its pixels is empty exactly, not to within rounding.
+        left = static.squares - lost_squares > 1e-9 * static.squares
+        lost_dark = lost_dark_squares = np.zeros(self.bins)
+        if frame.dark is not None:
+            lost_dark, lost_dark_squares = self._listed(bad, frame.dark.ravel()[bad])
+        return StaticSums(
+            norm=np.where(left, static.norm - lost_norm, 0.0),
+            squares=np.where(left, static.squares - lost_squares, 0.0),
+            dark=np.where(left, static.dark - lost_dark, 0.0),
+            dark_squares=np.where(left, static.dark_squares - lost_dark_squares, 0.0),
+        )
+
+    def _listed(self, pixels: NDArray[np.int64], values: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """(bins,) sums of ``c * value`` and ``c**2 * value`` over a list of pixels."""
+        sums, squares = np.zeros(self.bins), np.zeros(self.bins)
+        add_split_pixels(
+            pixels, values.astype(np.float64), self.first_bin, self.bins_of_pixel, self.coefficients,
+            self.row_starts, sums, squares,
+        )  # fmt: skip
+        return sums, squares
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowFold:
+    """A list of pixels, laid out as a small frame of its own.
+
+    Parameters
+    ----------
+    pixels
+        (rows, columns) of the small frame: flat indices into the whole one.
+    inner
+        How the small frame falls into bins.
+    """
+
+    pixels: NDArray[np.int32]
+    inner: HistogramFold
+    weight: NDArray[np.float32]
+
+    def static_sums(self, image: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """(bins,) the same sum twice: a pixel's share is 1."""
+        return self.inner.static_sums(image.ravel()[self.pixels])
+
+    def frame_sums(self, frame: FoldInput) -> FrameSums:
+        """Sums over the listed pixels of one frame."""
+        dark = None if frame.dark is None else frame.dark.ravel()[self.pixels]
+        return self.inner.frame_sums(replace(frame, image=frame.image.ravel()[self.pixels], dark=dark))
+
+
+def block_edges(rows: int) -> NDArray[np.int64]:
+    """First rows of the blocks, and the end of the last."""
+    return np.linspace(0, rows, min(BLOCKS, rows) + 1).astype(np.int64)
