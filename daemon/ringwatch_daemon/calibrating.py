@@ -13,10 +13,10 @@ from rich.console import Console
 
 from ringwatch_daemon.calibration.outcome import CalibrationOutcome, InputFile
 from ringwatch_daemon.calibration.texts import poni_text, record_text, toml_text
+from ringwatch_daemon.composition.provenance import versions
+from ringwatch_daemon.composition.recipes import metadata_names, recipe_from_settings
 from ringwatch_daemon.core.clock import Clock, SystemClock
 from ringwatch_daemon.core.errors import InputFileError, SettingsError
-from ringwatch_daemon.provenance import versions
-from ringwatch_daemon.recipes import metadata_names, recipe_from_settings
 from ringwatch_daemon.settings import Settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_daemon.sources.folders import files_of

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ringwatch_daemon.recipes import recipe_from_settings, scan_recipe_from_settings
+from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_recipe_from_settings
 from ringwatch_daemon.settings import ScanSettings, Settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser

@@ -13,7 +13,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ringwatch_daemon.app import RunPlan, carry_out, file_source, live_source
+from ringwatch_daemon.app import carry_out
+from ringwatch_daemon.composition.frame_sources import file_source, live_source
+from ringwatch_daemon.composition.run_plan import RunPlan
 from ringwatch_daemon.core.errors import DetectorError, InputFileError
 from ringwatch_daemon.core.intake import Overflow
 from ringwatch_daemon.core.records import Event, FrameRecord, Record, RunStop

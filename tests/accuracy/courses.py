@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy.figures import Measured
+from ringwatch_daemon.composition.recipes import recipe_from_settings
 from ringwatch_daemon.examples import CONFIGURATION, example_folder
-from ringwatch_daemon.recipes import recipe_from_settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser, Recipe
 from ringwatch_pipelines.calibration.instrument_width import KnownBroadening, fit_instrument_width

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from fakes.configurations import GEOMETRY, PONI, configuration
 from ringwatch_daemon.checking import check
+from ringwatch_daemon.composition.provenance import provenance_of
+from ringwatch_daemon.composition.recipes import recipe_from_settings
 from ringwatch_daemon.core.errors import SettingsError
-from ringwatch_daemon.provenance import provenance_of
-from ringwatch_daemon.recipes import recipe_from_settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser
 from ringwatch_pipelines.fit.fit_layout import layout_from_recipe

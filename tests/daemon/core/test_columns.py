@@ -8,8 +8,8 @@ import pytest
 
 from fakes import synthetic_patterns
 from fakes.synthetic_patterns import Truth, lagp, lioh, lithium
+from ringwatch_daemon.composition.recipes import recipe_from_settings
 from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_from_tracked, values_from_tracked
-from ringwatch_daemon.recipes import recipe_from_settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.results import Estimate, FitState, TextureTrack
 from ringwatch_pipelines.tracks.tracking import TrackerState, blank_tracked, track

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from ringwatch_daemon.composition.fit_options import background_from_settings, displacement_from_settings
 from ringwatch_daemon.core.errors import InputFileError, SettingsError
-from ringwatch_daemon.fit_options import background_from_settings, displacement_from_settings
 from ringwatch_daemon.settings import DarkSettings, PhaseSettings, Settings
 from ringwatch_daemon.sources.images import read_image, read_mask, read_mean_image
 from ringwatch_daemon.sources.metadata import MetadataNames, details_from_metadata, lower_keys

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fakes.configurations import SHAPE, configuration
+from ringwatch_daemon.composition.recipes import metadata_names, recipe_from_settings
 from ringwatch_daemon.core.errors import InputFileError, SettingsError
-from ringwatch_daemon.recipes import metadata_names, recipe_from_settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser
 from ringwatch_pipelines.crystals.phases import PhaseRole, label_from_hkl

@@ -4,8 +4,8 @@ import fabio
 import numpy as np
 
 from fakes.configurations import SHAPE, configuration
-from ringwatch_daemon.provenance import provenance_of
-from ringwatch_daemon.recipes import recipe_from_settings
+from ringwatch_daemon.composition.provenance import provenance_of
+from ringwatch_daemon.composition.recipes import recipe_from_settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.quantities import energy_from_wavelength
 

@@ -1,0 +1,75 @@
+"""The science of a run, from the settings: what analyses it, and what its file says about that."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ringwatch_daemon.composition.provenance import provenance_of
+from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_recipe_from_settings
+from ringwatch_daemon.composition.run_plan import RunPlan
+from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_from_tracked
+from ringwatch_daemon.core.ports import FrameSource
+from ringwatch_daemon.core.records import Provenance, RunStart
+from ringwatch_daemon.core.resumption import Resumption
+from ringwatch_daemon.sources.first_scan import BegunByFirstScan
+from ringwatch_pipelines.analysis import Analyser
+from ringwatch_pipelines.analysis_memory import AnalyserMemory
+from ringwatch_pipelines.scan_analysis import ScanAnalyser, ScanRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class Science:
+    """What analyses the frames or scans of a run.
+
+    Parameters
+    ----------
+    reported
+        Of each phase, its name and the lines whose intensity has a dataset of its own.
+    """
+
+    analyser: Analyser | ScanAnalyser
+    reported: tuple[tuple[str, tuple[str, ...]], ...]
+    provenance: tuple[Provenance, ...]
+
+    def run_start(self, run_id: str, started_ns: int) -> RunStart:
+        """The beginning of a run, as the sinks hear it."""
+        blank = self.analyser.blank()
+        return RunStart(
+            run_id=run_id,
+            started_ns=started_ns,
+            axis=self.analyser.axis,
+            norm=self.analyser.norm,
+            columns=columns_from_tracked(blank, reported=self.reported),
+            fixed_tables=fixed_tables_from_tracked(blank),
+            provenance=self.provenance,
+        )
+
+    def go_on_from(self, resumption: Resumption | None) -> None:
+        """Take up what the frames of a run that was cut off had left."""
+        if resumption is not None and resumption.checkpoint is not None and isinstance(self.analyser, Analyser):
+            self.analyser.recall(resumption.checkpoint.memory)
+
+    @property
+    def memory(self) -> Callable[[], AnalyserMemory] | None:
+        """Tells what the frames so far leave to the next one; None of scans, which are not taken up again."""
+        return self.analyser.memory if isinstance(self.analyser, Analyser) else None
+
+    def begun_by(self, source: FrameSource) -> FrameSource:
+        """The source, whose first scan settles the angles of the run where scans are analysed."""
+        return BegunByFirstScan(source, self.analyser.begin) if isinstance(self.analyser, ScanAnalyser) else source
+
+
+def science_of(plan: RunPlan) -> Science:
+    """What analyses the run of a plan.
+
+    Raises
+    ------
+    RingwatchError
+        Something that the settings name cannot be read.
+    """
+    settings = plan.settings
+    recipe = recipe_from_settings(settings) if settings.scan is None else scan_recipe_from_settings(settings)
+    return Science(
+        analyser=ScanAnalyser(recipe) if isinstance(recipe, ScanRecipe) else Analyser(recipe),
+        reported=tuple((phase.name, phase.reported_lines) for phase in settings.phases),
+        provenance=provenance_of(settings, recipe, configuration=plan.configuration),
+    )

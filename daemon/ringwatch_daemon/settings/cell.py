@@ -1,0 +1,80 @@
+"""The cell in the beam and the instrument that charges it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ringwatch_daemon.settings.sections import OrOff, Positive, Section
+
+
+class SampleSettings(Section):
+    """The cell in the beam."""
+
+    name: str = "cell"
+    description: str = ""
+    area_cm2: Positive | None = Field(None, description="electrode area, for current density and areal charge")
+    symmetric: bool = Field(
+        False, description="both electrodes are alike: V / I is a resistance, and is watched for short circuits"
+    )
+
+
+class TimeColumnSettings(Section):
+    """The column with the time of each sample."""
+
+    column: str = "time"
+    kind: Literal["stamp", "epoch", "elapsed", "duration"] = "stamp"
+    unit: str = Field("s", description="of epoch and elapsed: ns, us, ms, s, min, h, d")
+    pattern: str | None = Field(None, description="strptime pattern of a stamp that is not ISO 8601")
+    zone: str | None = Field(None, description="IANA zone or offset of stamps that carry none")
+    start: str | None = Field(None, description="ISO time at which an elapsed or duration column is zero")
+
+
+class ValueColumnSettings(Section):
+    """A column with a measured value."""
+
+    column: str
+    unit: str = Field(description="V, A, C or Ah with a prefix, as in mV, uA, mAh")
+
+
+class TableSettings(Section):
+    """What the columns of the cycler's table mean."""
+
+    time: TimeColumnSettings = TimeColumnSettings()
+    voltage: OrOff[ValueColumnSettings] = Field(
+        ValueColumnSettings(column="voltage_V", unit="V"), description="false where there is none"
+    )
+    current: OrOff[ValueColumnSettings] = Field(
+        ValueColumnSettings(column="current_A", unit="A"), description="false where there is none"
+    )
+    charge: ValueColumnSettings | None = None
+    cycle: str | None = None
+    step: str | None = None
+    separator: str | None = Field(None, description="detected where it is left out")
+    decimal: Literal[".", ","] | None = Field(None, description="detected where it is left out")
+    header_line: int = Field(1, ge=1)
+
+
+class CyclerSettings(Section):
+    """The instrument that charges the cell."""
+
+    kind: Literal["none", "file", "csv", "epics"] = Field(
+        "none", description="file: a known format, told by its content; csv: any table, by its columns"
+    )
+    file: Path | None = Field(None, description="for file and csv; it may grow, and may appear later")
+    zone: str | None = Field(None, description="for file: IANA zone or offset of stamps that carry none")
+    start: str | None = Field(None, description="for file: ISO time of zero, where the format only counts from it")
+    time_pattern: str | None = Field(None, description="for file: strptime pattern, where dates can be read two ways")
+    table: TableSettings = TableSettings()
+    voltage_pv: str = Field("", description="for epics")
+    current_pv: str = Field("", description="for epics")
+    clock_offset_s: float = Field(0.0, description="detector clock minus cycler clock")
+    max_gap_s: Positive = Field(3600.0, description="longest stretch between samples that is bridged")
+
+    @model_validator(mode="after")
+    def _has_its_source(self) -> "CyclerSettings":
+        if self.kind in {"file", "csv"} and self.file is None:
+            raise ValueError(f"a cycler of kind {self.kind} needs file")
+        if self.kind == "epics" and not (self.voltage_pv and self.current_pv):
+            raise ValueError("a cycler of kind epics needs voltage_pv and current_pv")
+        return self
