@@ -16,7 +16,7 @@ from ringwatch_pipelines.errors import CorrectionError, GeometryError, PhaseErro
 from ringwatch_pipelines.reduction.cadence import Cadence
 from ringwatch_pipelines.reduction.corrections import VarianceKind
 
-CONFIG = Path(__file__).resolve().parents[2] / "config"
+CONFIG = Path(__file__).resolve().parents[3] / "config"
 RANGE = "[fit]\ntwo_theta_min_deg = 1.0\ntwo_theta_max_deg = 4.8"
 LITHIUM = '[[phases]]\nname = "li"\nrole = "lines"\nspace_group = "I m -3 m"\nlattice = { a_A = 3.51 }'
 LIOH = (
