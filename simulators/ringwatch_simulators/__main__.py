@@ -48,6 +48,7 @@ def _add_ioc_arguments(ioc: argparse.ArgumentParser) -> None:
     add("--dtype", default="uint16", help="type of counting frames")
     _add_scenario_arguments(ioc)
     add("--start-ns", type=int, help="start of a scenario's course, UTC ns; by default it ends now")
+    add("--served", type=Path, help="keep account of every frame that is counted, JSON lines")
     add("--truth", type=Path, help="write what is true of each frame, JSON lines")
     add("--cycler-csv", type=Path, help="the cycler's file")
     add("--cycler-sample-s", type=float, default=300.0, help="data time between its rows")

@@ -10,9 +10,11 @@ Areas are those of the pattern: the azimuthal mean of (counts - pedestal) / (sol
 to normal incidence x polarisation factor) for monitor 1, integrated over 2theta in degree.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from ringwatch_simulators.cell_current import CellCurrent, CyclingState, ShortCircuits
 
 FULL_COURSE_H = 340.0
 LITHIUM_RATIO_RANDOM = 7.2
@@ -45,13 +47,17 @@ class CellParameters:
     background_counts
         Height of the smooth background at small angles.
     breathing
-        Relative change of a and c over a half-cycle.
+        Relative change of a, and the opposite of c, over a half-cycle: it follows the charge.
     spot_fraction
         Share of lithium's intensity in spots of coarse grains.
     second_harmonic
         Amplitude of the smooth ring's cos(2 azimuth) modulation, texture of the foil.
     current_density_mA_cm2, area_cm2, half_cycle_h, rest_h
         The cycler's programme: a rest, then a square wave.
+    pause_h
+        Rest after each half-cycle.
+    shorts
+        Short circuits of the pellet.
     """
 
     duration_h: float = FULL_COURSE_H
@@ -72,6 +78,8 @@ class CellParameters:
     area_cm2: float = 0.785
     half_cycle_h: float = 12.0
     rest_h: float = 2.0
+    pause_h: float = 0.0
+    shorts: ShortCircuits = field(default_factory=ShortCircuits)
 
     def with_light(self, factor: float) -> "CellParameters":
         """The same cell in a beam, or for an exposure, `factor` times as strong."""
@@ -117,6 +125,8 @@ class CellTruth:
         At the cell's terminals.
     half_cycle
         Number of the half-cycle from 0, -1 during the first rest.
+    short_circuit
+        ``none``, ``soft`` or ``hard``.
     """
 
     time_h: float
@@ -141,17 +151,7 @@ class CellTruth:
     voltage_V: float
     current_A: float
     half_cycle: int
-
-
-@dataclass(frozen=True, slots=True)
-class CyclingState:
-    """The cycler at one moment: signed current, phase of the half-cycle from 0 to 1."""
-
-    current_A: float
-    voltage_V: float
-    half_cycle: int
-    phase: float
-    capacity_mAh: float
+    short_circuit: str
 
 
 class CellModel:
@@ -159,6 +159,15 @@ class CellModel:
 
     def __init__(self, parameters: CellParameters) -> None:
         self.parameters = parameters
+        self._current = CellCurrent(
+            density_A_cm2=1e-3 * parameters.current_density_mA_cm2,
+            area_cm2=parameters.area_cm2,
+            rest_h=parameters.rest_h,
+            half_cycle_h=parameters.half_cycle_h,
+            pause_h=parameters.pause_h,
+            course_h=parameters.duration_h,
+            shorts=parameters.shorts,
+        )
 
     def at(self, time_h: float) -> CellTruth:
         """The cell at `time_h`; before the start it is pristine."""
@@ -166,7 +175,7 @@ class CellModel:
         course_h = np.clip(time_h / p.duration_h, 0.0, 1.0) * FULL_COURSE_H
         aged = _saturating(course_h, 200.0)
         cycling = self.cycling_at(time_h)
-        breath = 1.0 + p.breathing * _direction(cycling.current_A) * (cycling.phase - 0.5)
+        breath = 1.0 + p.breathing * (cycling.charged_share - 0.5)
         present = p.lagp_area if p.pellet else 0.0
         area_110 = present * p.lithium_share * _growth(course_h)
         ratio = _lithium_ratio(course_h)
@@ -193,25 +202,16 @@ class CellModel:
             voltage_V=cycling.voltage_V,
             current_A=cycling.current_A,
             half_cycle=cycling.half_cycle,
+            short_circuit=p.shorts.name_at(time_h),
         )
 
     def cycling_at(self, time_h: float) -> CyclingState:
-        """The cycler at `time_h`: rest, then a square wave of current.
+        """The cycler at `time_h`."""
+        return self._current.at(time_h)
 
-        The voltage of the symmetric cell is ``I R + 20 mV`` in the direction of the current; R grows by
-        60 % over the course and by 5 % within each half-cycle as lithium is used up.
-        """
-        p = self.parameters
-        since_h = time_h - p.rest_h
-        if since_h < 0.0:
-            return CyclingState(0.0, 0.0, -1, 0.0, 0.0)
-        half_cycle, within_h = divmod(since_h, p.half_cycle_h)
-        phase = within_h / p.half_cycle_h
-        direction = 1.0 if half_cycle % 2 == 0 else -1.0
-        current_A = direction * p.current_density_mA_cm2 * p.area_cm2 * 1e-3
-        resistance_ohm_cm2 = 60.0 * (1.0 + 0.6 * min(1.0, time_h / p.duration_h)) * (1.0 + 0.05 * phase)
-        voltage_V = direction * (p.current_density_mA_cm2 * 1e-3 * resistance_ohm_cm2 + 0.020)
-        return CyclingState(current_A, voltage_V, int(half_cycle), phase, abs(current_A) * 1e3 * within_h)
+    def switches_h(self, after_h: float, until_h: float) -> list[float]:
+        """Times in (after, until] at which the cycler begins another step."""
+        return self._current.switches_h(after_h, until_h)
 
 
 def _saturating(course_h: float, constant_h: float) -> float:
@@ -231,10 +231,6 @@ def _lithium_ratio(course_h: float) -> float:
 def _since(course_h: float, onset_h: float) -> float:
     """0 before the onset, then rising to 1 at the end, slowing down."""
     return float(max(0.0, (course_h - onset_h) / (FULL_COURSE_H - onset_h)) ** 0.7)
-
-
-def _direction(current_A: float) -> float:
-    return float(np.sign(current_A))
 
 
 def _beam(time_h: float, fill_h: float = 12.0, lifetime_h: float = 150.0) -> float:

@@ -7,10 +7,15 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from ringwatch_simulators.cell_model import CellModel, CyclingState
+import numpy as np
+
+from ringwatch_simulators.cell_current import CyclingState
+from ringwatch_simulators.cell_model import CellModel
 from ringwatch_simulators.records import Records
 
 NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+NS_PER_H = 3600 * NS_PER_S
 HEADER = "time,voltage_V,current_A,cycle,step,capacity_mAh\n"
 
 
@@ -30,6 +35,10 @@ class CyclerOptions:
         Leave the zone away, as most cyclers do.
     clock_offset_s, clock_drift_ppm
         The cycler's clock is ahead by this much, and gains so much since the start.
+    rows_at_switches
+        Write a row in the last and in the first millisecond of every step besides, as cyclers do.
+    noise_V, seed
+        Standard deviation of the voltages as written.
     """
 
     path: Path | None = None
@@ -38,6 +47,9 @@ class CyclerOptions:
     naive: bool = False
     clock_offset_s: float = 0.0
     clock_drift_ppm: float = 0.0
+    rows_at_switches: bool = False
+    noise_V: float = 0.0
+    seed: int = 0
 
 
 class Cycler:
@@ -63,21 +75,19 @@ class Cycler:
         self._options = options
         self._zone: tzinfo = UTC if options.zone == "UTC" else ZoneInfo(options.zone)
         written = _rows_in(options.path) if go_on else 0
-        self._next_ns = begin_ns + written * self._step_ns
+        self._next_ns = begin_ns
+        self._forget(written)
         if options.path is not None and written == 0:
             options.path.parent.mkdir(parents=True, exist_ok=True)
             options.path.write_text(HEADER, encoding="utf-8")
 
     def state(self, data_ns: int) -> CyclingState:
         """Current and voltage at a data time."""
-        return self._model.cycling_at((data_ns - self._start_ns) / (3600 * NS_PER_S))
+        return self._model.cycling_at((data_ns - self._start_ns) / NS_PER_H)
 
     def advance(self, data_ns: int) -> int:
         """Write every row up to `data_ns`, whole lines at once; return how many."""
-        rows: list[str] = []
-        while self._next_ns <= data_ns:
-            rows.append(self._row(self._next_ns))
-            self._next_ns += self._step_ns
+        rows = [self._row(at_ns) for at_ns in self._due(data_ns)]
         if rows and self._options.path is not None:
             with self._options.path.open("a", encoding="utf-8") as file:
                 file.write("".join(rows))
@@ -87,12 +97,39 @@ class Cycler:
     def _step_ns(self) -> int:
         return int(self._options.sample_s * NS_PER_S)
 
+    def _due(self, data_ns: int) -> list[int]:
+        """Times of the rows up to `data_ns` that are not written yet."""
+        due: list[int] = []
+        while self._next_ns <= data_ns:
+            due.extend(self._switches_before(self._next_ns))
+            due.append(self._next_ns)
+            self._next_ns += self._step_ns
+        return due
+
+    def _switches_before(self, row_ns: int) -> list[int]:
+        """Rows at the switches since the regular row before this one."""
+        if not self._options.rows_at_switches:
+            return []
+        since_h, until_h = ((at_ns - self._start_ns) / NS_PER_H for at_ns in (row_ns - self._step_ns, row_ns))
+        switches = [self._start_ns + round(at_h * NS_PER_H) for at_h in self._model.switches_h(since_h, until_h)]
+        around = [at_ns + side * NS_PER_MS for at_ns in switches for side in (-1, 1)]
+        return [at_ns for at_ns in around if row_ns - self._step_ns < at_ns < row_ns]
+
+    def _forget(self, written: int) -> None:
+        """Go on behind the rows that an earlier process wrote."""
+        while written > 0:
+            written -= len(self._due(self._next_ns))
+
     def _row(self, data_ns: int) -> str:
         state = self.state(data_ns)
-        step = 0 if state.current_A == 0.0 else 1 if state.current_A > 0.0 else 2
         cycle = max(0, state.half_cycle) // 2 + 1
+        voltage_V = state.voltage_V
+        if self._options.noise_V > 0.0:
+            # By its time, so that a row is the same whoever writes it.
+            random = np.random.default_rng([self._options.seed, data_ns // NS_PER_MS])
+            voltage_V += self._options.noise_V * float(random.standard_normal())
         return (
-            f"{self._stamp(data_ns)},{state.voltage_V:.6f},{state.current_A:.9f},{cycle},{step},"
+            f"{self._stamp(data_ns)},{voltage_V:.6f},{state.current_A:.9f},{cycle},{state.step},"
             f"{state.capacity_mAh:.6f}\n"
         )
 

@@ -23,6 +23,7 @@ from ringwatch_simulators.faults import FaultKind, FaultSchedule, FrameSpoiler, 
 from ringwatch_simulators.prefetch import Prefetch
 from ringwatch_simulators.readout import NS_PER_S, Outlet, Readout
 from ringwatch_simulators.records import Records
+from ringwatch_simulators.served import ServedLog
 from ringwatch_simulators.supply import AttributeValue, Exposure, FrameSupply, SuppliedFrame
 
 _log = logging.getLogger(__name__)
@@ -93,6 +94,8 @@ class Detector:
         Metadata to go with every frame.
     progress
         Told the end of each frame's exposure where the supply knows it.
+    served
+        Keeps account of every frame that is counted.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Detector:
         disconnect: Callable[[float, Position], None],
         attributes: tuple[tuple[str, AttributeValue], ...] = (),
         progress: Callable[[int], None] | None = None,
+        served: ServedLog | None = None,
     ) -> None:
         self._records = records
         self._prefix = prefix
@@ -120,6 +124,7 @@ class Detector:
         self._disconnect = disconnect
         self._attributes = attributes
         self._progress = progress
+        self._served = served
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._idle = threading.Event()
         self._idle.set()
@@ -308,7 +313,9 @@ class Detector:
         if FaultKind.STALL in kinds:
             self._abort.wait(kinds[FaultKind.STALL].argument)
         self._camera.post("ArrayCounter_RBV", self._counter)
-        readouts = self._spoiler.spoil(self._readout(supplied), faults)
+        readout = self._readout(supplied)
+        self._note(self._counter, self._index - 1, readout.timestamp_ns, tuple(kinds))
+        readouts = self._spoiler.spoil(readout, faults)
         if FaultKind.DROP in kinds:
             self._count_dropped()
         for readout in readouts:
@@ -317,6 +324,10 @@ class Detector:
             self._progress(supplied.end_ns)
         if FaultKind.DISCONNECT in kinds:
             self._leave(kinds[FaultKind.DISCONNECT].argument)
+
+    def _note(self, unique_id: int, index: int, stamp_ns: int, faults: tuple[FaultKind, ...]) -> None:
+        if self._served is not None:
+            self._served.note(unique_id=unique_id, index=index, stamp_ns=stamp_ns, faults=faults)
 
     def _readout(self, supplied: SuppliedFrame) -> Readout:
         image = np.ascontiguousarray(supplied.image)
@@ -350,6 +361,8 @@ class Detector:
     def _leave(self, seconds: float) -> None:
         missed = int(seconds / self._wall_period_s()) if self._wall_period_s() > 0 else 0
         missed = min(missed, max(0, len(self._supply) - self._index))
+        for step in range(missed):
+            self._note(self._counter + step + 1, self._index + step, time.time_ns(), (FaultKind.DISCONNECT,))
         self._disconnect(seconds, Position(self._index + missed, self._counter + missed, self._taken + missed))
 
     # --- time ----------------------------------------------------------------

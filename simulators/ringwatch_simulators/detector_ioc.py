@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -43,6 +44,7 @@ from ringwatch_simulators.faults import FaultSchedule
 from ringwatch_simulators.outage import Resumption, become
 from ringwatch_simulators.readout import WIRE_TYPES, ChannelAccessOutlet, PvaOutlet, data_type_of
 from ringwatch_simulators.records import Records
+from ringwatch_simulators.served import ServedLog
 from ringwatch_simulators.supply import AttributeValue, Exposure, FrameSupply
 
 KEPT_SETTINGS = (
@@ -70,6 +72,8 @@ class IocOptions:
         End when the parent process does.
     again
         Arguments of the command that begins this IOC anew after the fault ``disconnect``.
+    served
+        Where account is kept of every frame that is counted; None for nowhere.
     """
 
     prefix: str = "13PE1:"
@@ -83,6 +87,7 @@ class IocOptions:
     callbacks_enabled: bool = True
     exit_with_parent: bool = False
     again: tuple[str, ...] = ()
+    served: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,7 @@ class DetectorIoc:
             disconnect=self._on_disconnect,
             attributes=options.attributes,
             progress=cycler.reach if cycler is not None else None,
+            served=ServedLog(options.served) if options.served is not None else None,
         )
         records.listen(detector.put)
         add_busy_record(records, f"{options.prefix}{CAMERA}Acquire", detector.put, detector.wait_idle)

@@ -42,6 +42,7 @@ def serve(request: IocRequest) -> int:
         callbacks_enabled=not options.callbacks_off,
         exit_with_parent=options.exit_with_parent,
         again=request.arguments,
+        served=options.served,
     )
     if options.frames or options.scenario == "counting":
         return _serve_plain(options, common, resumption)
