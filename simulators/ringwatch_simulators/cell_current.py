@@ -17,24 +17,25 @@ class ShortCircuits:
     Parameters
     ----------
     soft_h, hard_h
-        Beginning of each since the start of the course; infinite for never.
+        Beginning of each since the start of the course; None for never.
     soft_share, hard_share
         Part of the sound resistance that is left.
     flicker
         The bridge of a soft short circuit comes and goes: relative change of the resistance, at every moment another.
     """
 
-    soft_h: float = float("inf")
-    hard_h: float = float("inf")
+    soft_h: float | None = None
+    hard_h: float | None = None
     soft_share: float = 0.6
     hard_share: float = 0.02
     flicker: float = 0.03
 
     def name_at(self, time_h: float) -> str:
         """``none``, ``soft`` or ``hard``."""
-        if time_h >= self.hard_h:
-            return "hard"
-        return "soft" if time_h >= self.soft_h else "none"
+        for name, begins_h in (("hard", self.hard_h), ("soft", self.soft_h)):
+            if begins_h is not None and time_h >= begins_h:
+                return name
+        return "none"
 
     def share_at(self, time_h: float) -> float:
         """Part of the sound resistance."""
@@ -104,9 +105,10 @@ class CellCurrent:
         phase = min(1.0, within_h / self.half_cycle_h)
         direction = 1.0 if even else -1.0
         drive_A = direction * self.density_A_cm2 * self.area_cm2
+        size_V = self._driven_V(time_h, phase, within_h) if flows else self._left_V(time_h, paused_h)
         return CyclingState(
             current_A=drive_A if flows else 0.0,
-            voltage_V=direction * (self._driven_V(time_h, phase, within_h) if flows else self._left_V(time_h, paused_h)),
+            voltage_V=direction * size_V,
             half_cycle=half_cycle,
             phase=phase,
             capacity_mAh=abs(drive_A) * 1e3 * phase * self.half_cycle_h,

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,45 +10,13 @@ import numpy as np
 
 from ringwatch_simulators.cell_current import CyclingState
 from ringwatch_simulators.cell_model import CellModel
+from ringwatch_simulators.cycler_options import CyclerOptions
 from ringwatch_simulators.records import Records
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 NS_PER_H = 3600 * NS_PER_S
 HEADER = "time,voltage_V,current_A,cycle,step,capacity_mAh\n"
-
-
-@dataclass(frozen=True, slots=True)
-class CyclerOptions:
-    """How the cycler writes.
-
-    Parameters
-    ----------
-    path
-        The CSV file, None for PVs only.
-    sample_s
-        Data time between rows.
-    zone
-        Name of the zone whose local time is written, as ``Europe/Berlin``.
-    naive
-        Leave the zone away, as most cyclers do.
-    clock_offset_s, clock_drift_ppm
-        The cycler's clock is ahead by this much, and gains so much since the start.
-    rows_at_switches
-        Write a row in the last and in the first millisecond of every step besides, as cyclers do.
-    noise_V, seed
-        Standard deviation of the voltages as written.
-    """
-
-    path: Path | None = None
-    sample_s: float = 300.0
-    zone: str = "UTC"
-    naive: bool = False
-    clock_offset_s: float = 0.0
-    clock_drift_ppm: float = 0.0
-    rows_at_switches: bool = False
-    noise_V: float = 0.0
-    seed: int = 0
 
 
 class Cycler:

@@ -3,7 +3,8 @@
 import argparse
 from dataclasses import dataclass, replace
 
-from ringwatch_simulators.cycler import Cycler, CyclerOptions
+from ringwatch_simulators.cycler import Cycler
+from ringwatch_simulators.cycler_options import CyclerOptions
 from ringwatch_simulators.detector import Pace
 from ringwatch_simulators.detector_ioc import DetectorIoc, IocOptions
 from ringwatch_simulators.errors import ScenarioError
@@ -74,14 +75,7 @@ def _serve_scenario(options: argparse.Namespace, common: IocOptions, resumption:
         frames.model,
         start_ns=start_ns,
         begin_ns=frames.end_ns(0) - int(scenario.cadence_s * 1e9),
-        options=CyclerOptions(
-            path=options.cycler_csv,
-            sample_s=options.cycler_sample_s,
-            zone=options.cycler_zone,
-            naive=options.cycler_naive,
-            clock_offset_s=options.cycler_offset_s,
-            clock_drift_ppm=options.cycler_drift_ppm,
-        ),
+        options=_cycler_options(options, scenario),
         go_on=resumption is not None,
     )
     ioc_options = replace(
@@ -92,6 +86,19 @@ def _serve_scenario(options: argparse.Namespace, common: IocOptions, resumption:
         again=_again(common.again, start_ns),
     )
     return DetectorIoc(frames, ioc_options, cycler=cycler, resumption=resumption).serve()
+
+
+def _cycler_options(options: argparse.Namespace, scenario: Scenario) -> CyclerOptions:
+    """The scenario's cycler, changed where the command line asks for it."""
+    asked = {
+        "sample_s": options.cycler_sample_s,
+        "zone": options.cycler_zone,
+        "naive": options.cycler_naive or None,
+        "clock_offset_s": options.cycler_offset_s,
+        "clock_drift_ppm": options.cycler_drift_ppm,
+    }
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return replace(scenario.cycler, path=options.cycler_csv, seed=scenario.seed, **changes)
 
 
 def _speed(options: argparse.Namespace, scenario: Scenario) -> float:

@@ -123,7 +123,11 @@ class SyntheticFrames:
             self._counts(exposure, self.charge(exposure)),
             end_ns=self.end_ns(exposure.index),
             shutter_closed=closed,
-            attributes=(("RingCurrent", FULL_BEAM_MA * truth.cell.monitor), ("IonChamber", monitor)),
+            attributes=(
+                ("RingCurrent", FULL_BEAM_MA * truth.cell.monitor),
+                ("IonChamber", monitor),
+                ("CellVoltage", self._voltage_V(exposure.index)),
+            ),
         )
 
     def charge(self, exposure: Exposure) -> Float32Array | None:
@@ -197,6 +201,10 @@ class SyntheticFrames:
         if truth.mishap == MishapKind.DUMP:
             return 1e-3
         return truth.cell.monitor * exposure.exposure_s / self.scenario.exposure_s
+
+    def _voltage_V(self, index: int) -> float:
+        """What the detector's own voltmeter shows of the cell when the frame is read out."""
+        return self.model.cycling_at((self.end_ns(index) - self.start_ns) / NS_PER_H).voltage_V
 
     def _rings(self, truth: CellTruth, beam: Beam) -> dict[float, NDArray[np.float64]]:
         if truth.spot_fraction <= 0.0 and truth.second_harmonic <= 0.0:

@@ -3,7 +3,9 @@
 import argparse
 from dataclasses import dataclass, field, replace
 
+from ringwatch_simulators.cell_current import ShortCircuits
 from ringwatch_simulators.cell_model import CellParameters
+from ringwatch_simulators.cycler_options import CyclerOptions
 from ringwatch_simulators.detector_geometry import FlatDetector, beam_from_poni_m
 from ringwatch_simulators.detector_response import DetectorResponse, Mishap, MishapKind, lag_from_exponentials
 from ringwatch_simulators.errors import ScenarioError
@@ -29,6 +31,8 @@ class Scenario:
     dark_every, dark_series
         After so many light frames a series of so many darks is taken again; 0 for never. The detector is read out a
         few times before such a series, so that no residual image is in it.
+    cycler
+        How the cycler writes, and what its clock shows.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Scenario:
     mishaps: tuple[Mishap, ...] = ()
     dark_every: int = 0
     dark_series: int = 4
+    cycler: CyclerOptions = field(default_factory=CyclerOptions)
 
     def __post_init__(self) -> None:
         if self.frames <= self.darks:
@@ -122,11 +127,24 @@ SCENARIOS = {
         darks=4,
         wall_s=6.0,
     ),
+    "shorted": Scenario(
+        "shorted",
+        replace(_DEMO_DETECTOR, shape=(512, 512), poni1_m=0.0063, poni2_m=-0.0057),
+        response=DetectorResponse(beam_stop_deg=0.0, bad_pixels=60),
+        cell=replace(
+            _SPOTLESS, half_cycle_h=7.7, pause_h=0.3, breathing=6.0e-5, shorts=ShortCircuits(soft_h=212.0, hard_h=287.0)
+        ).with_light(8.0),
+        frames=2048,
+        exposure_s=300.0,
+        cycler=CyclerOptions(clock_offset_s=437.0, clock_drift_ppm=35.0, rows_at_switches=True, noise_V=1e-4),
+    ),
 }
 """``full`` has every fault that a real detector and beamline add, ``lagp-demo`` few of them; ``empty`` is its cell
 without the pellet, ``ceria`` a calibrant where the geometry says that the sample is. ``quick`` and
 ``small`` see a quarter of the rings at the resolution of ``lagp-demo``, with fewer pixels and without texture, which
-would not average out over a part of a ring."""
+would not average out over a part of a ring. ``shorted`` is the whole course on such a panel, a frame every ten minutes
+and as bright as a whole panel: the pellet is bridged softly after 212 h and for good after 287 h, and the
+cycler's clock is wrong."""
 
 
 def scenario_named(

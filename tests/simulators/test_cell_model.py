@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringwatch_simulators.cell_current import ShortCircuits
 from ringwatch_simulators.cell_model import CellModel, CellParameters
 
 MODEL = CellModel(CellParameters())
@@ -56,3 +57,33 @@ def test_the_current_is_a_square_wave_and_the_voltage_has_its_sign():
     assert all(state.current_A * state.voltage_V > 0 for state in states)
     assert abs(states[-1].voltage_V) > abs(states[0].voltage_V)
     assert abs(states[0].current_A) * 1e3 / parameters.area_cm2 == pytest.approx(1.0)
+
+
+def test_the_lattice_breathes_with_the_charge_and_jumps_nowhere():
+    breathing = 1e-4
+    cell, still = (CellModel(CellParameters(pause_h=0.5, breathing=size)) for size in (breathing, 0.0))
+    times = np.arange(0.0, 60.0, 0.05)
+    stretch = np.array([cell.at(time_h).a_A / still.at(time_h).a_A - 1.0 for time_h in times])
+    assert np.abs(np.diff(stretch)).max() <= breathing * 0.05 / 12.0 * 1.001
+    assert np.ptp(stretch) == pytest.approx(breathing, rel=0.01)
+    current_A = np.array([cell.cycling_at(time_h).current_A for time_h in times])
+    moving = np.abs(np.diff(stretch)) > 1e-9
+    assert np.mean(np.sign(np.diff(stretch))[moving] == np.sign(current_A)[:-1][moving]) > 0.98
+
+
+def test_short_circuits_take_the_resistance_away_and_are_told():
+    sound = CellModel(CellParameters())
+    cell = CellModel(CellParameters(shorts=ShortCircuits(soft_h=100.0, hard_h=200.0)))
+    share = {time_h: cell.at(time_h).voltage_V / sound.at(time_h).voltage_V for time_h in (99.0, 101.0, 201.0)}
+    assert share[99.0] == 1.0
+    assert share[101.0] == pytest.approx(0.6, abs=0.06)
+    assert share[201.0] == pytest.approx(0.02)
+    assert [cell.at(time_h).short_circuit for time_h in share] == ["none", "soft", "hard"]
+
+
+def test_after_a_pause_no_current_flows_and_the_voltage_relaxes():
+    cell = CellModel(CellParameters(half_cycle_h=4.0, pause_h=2.0))
+    states = [cell.cycling_at(2.0 + 4.0 + pause_h) for pause_h in (0.0, 0.25, 1.9)]
+    assert [state.current_A for state in states] == [0.0, 0.0, 0.0]
+    assert [state.voltage_V for state in states] == pytest.approx([0.020, 0.020 / np.e, 0.0], abs=1e-4)
+    assert {state.step for state in states} == {3}

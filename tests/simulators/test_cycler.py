@@ -6,16 +6,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ringwatch_simulators.cell_model import CellModel, CellParameters
-from ringwatch_simulators.cycler import Cycler, CyclerOptions
+from ringwatch_simulators.cycler import Cycler
+from ringwatch_simulators.cycler_options import CyclerOptions
 
 START_NS = 1_700_000_000_000_000_000
 HOUR_NS = 3600 * 10**9
 
 
-def cycler(path, **options):
-    go_on = options.pop("go_on", False)
+def cycler(path, *, cell=None, go_on=False, **options):
     return Cycler(
-        CellModel(CellParameters()),
+        CellModel(cell or CellParameters()),
         start_ns=START_NS,
         begin_ns=START_NS - HOUR_NS,
         options=CyclerOptions(path=path, **options),
@@ -66,3 +66,24 @@ def test_a_drifting_clock_gains_with_time(tmp_path):
     lines = rows(path)[1]
     first, last = (datetime.fromisoformat(lines[at][0]).timestamp() for at in (1, -1))
     assert last - first == pytest.approx(36000.0 * (1 + 1e-4), abs=2e-3)
+
+
+def test_a_cycler_may_write_a_row_on_both_sides_of_every_switch(tmp_path):
+    path = tmp_path / "cell.csv"
+    cell = CellParameters(rest_h=1.1, half_cycle_h=2.05, pause_h=0.35)
+    cycler(path, cell=cell, rows_at_switches=True, sample_s=900.0).advance(START_NS + 6 * HOUR_NS)
+    steps = [int(line[4]) for line in rows(path)[1]]
+    hours = [(datetime.fromisoformat(line[0]).timestamp() - START_NS / 1e9) / 3600 for line in rows(path)[1]]
+    assert hours == sorted(hours)
+    turns = [(hours[at] + hours[at + 1]) / 2 for at in range(len(steps) - 1) if steps[at] != steps[at + 1]]
+    assert turns == pytest.approx([1.1, 3.15, 3.5, 5.55, 5.9], abs=1e-6)
+    assert list(dict.fromkeys(steps)) == [0, 1, 3, 2, 4]
+
+
+def test_a_cycler_with_switches_and_noise_that_goes_on_writes_what_one_process_writes(tmp_path):
+    path, whole = tmp_path / "cell.csv", tmp_path / "whole.csv"
+    options = {"rows_at_switches": True, "noise_V": 1e-3, "cell": CellParameters(half_cycle_h=1.01, pause_h=0.1)}
+    cycler(path, **options).advance(START_NS + 4 * HOUR_NS)
+    cycler(path, go_on=True, **options).advance(START_NS + 9 * HOUR_NS)
+    cycler(whole, **options).advance(START_NS + 9 * HOUR_NS)
+    assert path.read_text() == whole.read_text()

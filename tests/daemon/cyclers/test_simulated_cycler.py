@@ -9,7 +9,8 @@ from ringwatch_pipelines.cell.coupling import Coupler
 from ringwatch_pipelines.cell.cycling import Coupling
 from ringwatch_pipelines.cell.timeline import Timeline
 from ringwatch_simulators.cell_model import CellModel, CellParameters
-from ringwatch_simulators.cycler import Cycler, CyclerOptions
+from ringwatch_simulators.cycler import Cycler
+from ringwatch_simulators.cycler_options import CyclerOptions
 
 # Two hours before Berlin's clocks go back, so that the file's local stamps repeat themselves.
 START_NS = 1_792_882_800 * 10**9

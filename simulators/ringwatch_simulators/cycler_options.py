@@ -1,0 +1,37 @@
+"""How the simulated cycler writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class CyclerOptions:
+    """How the cycler writes.
+
+    Parameters
+    ----------
+    path
+        The CSV file, None for PVs only.
+    sample_s
+        Data time between rows.
+    zone
+        Name of the zone whose local time is written, as ``Europe/Berlin``.
+    naive
+        Leave the zone away, as most cyclers do.
+    clock_offset_s, clock_drift_ppm
+        The cycler's clock is ahead by this much, and gains so much since the start.
+    rows_at_switches
+        Write a row in the last and in the first millisecond of every step besides, as cyclers do.
+    noise_V, seed
+        Standard deviation of the voltages as written.
+    """
+
+    path: Path | None = None
+    sample_s: float = 300.0
+    zone: str = "UTC"
+    naive: bool = False
+    clock_offset_s: float = 0.0
+    clock_drift_ppm: float = 0.0
+    rows_at_switches: bool = False
+    noise_V: float = 0.0
+    seed: int = 0
