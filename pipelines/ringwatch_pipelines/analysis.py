@@ -1,6 +1,8 @@
 """Frame in, result out: the one path of live, replayed and reprocessed frames.
 
-dark and bins -> pattern -> sum over the cadence -> whole-pattern fit -> tracks -> texture.
+counts in bins -> dark and lag -> pattern -> sum over the cadence -> whole-pattern fit -> tracks -> texture.
+
+The first step needs no other frame: `Analyser.counter` may do it beforehand, wherever the frames are.
 """
 
 import math
@@ -9,13 +11,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
-from ringwatch_pipelines.errors import CorrectionError, FrameTypeError, PhaseError
+from ringwatch_pipelines.errors import CorrectionError, PhaseError
 from ringwatch_pipelines.fit.fit_layout import layout_from_recipe
 from ringwatch_pipelines.fit.pattern_fit import FitRecipe
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
 from ringwatch_pipelines.reduction.cadence import Cadence, FrameSum
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark
+from ringwatch_pipelines.reduction.counting import CountedFrame, FrameCounter, FrameCounts
 from ringwatch_pipelines.reduction.darks import DarkStore, DarkSumsOf
 from ringwatch_pipelines.reduction.frame_quality import LightJudge, LightWatch, Verdict
 from ringwatch_pipelines.reduction.geometry import Geometry
@@ -108,6 +111,11 @@ class Analyser:
         )
         self._lag = LagMemory(recipe.lag)
         self._judge = LightJudge(recipe.light_watch)
+        self._counter = FrameCounter(
+            self._operator,
+            tuple(texture.operator for texture in self._textures),
+            watches_rows=self._judge.watches,
+        )
         self._blank = _blank(recipe)
         self._onsets = OnsetWatch(recipe.onset)
         self._rings_checked = recipe.ring_check is None
@@ -123,6 +131,16 @@ class Analyser:
     def norm(self) -> FloatArray:
         """(bins,) normalisation at monitor 1."""
         return self._operator.norm
+
+    @property
+    def counter(self) -> FrameCounter:
+        """Counts frames, for a source that hands them over as `CountedFrame`; the results are the same."""
+        return self._counter
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether the next light frames have to bring their images, counted or not; once false, it stays so."""
+        return not self._rings_checked
 
     def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
         """The tracks of a frame that was not fitted: every phase, line and peak, without values."""
@@ -156,7 +174,7 @@ class Analyser:
             texture.resume(sums)
         if self._recipe.fit is not None:
             self._tracker = TrackerState(
-                layout=layout_from_recipe(self._recipe.fit),
+                layout=self._tracker.layout or layout_from_recipe(self._recipe.fit),
                 two_theta_deg=None if memory.parameters is None else self.axis.mean_two_theta_deg,
                 parameters=memory.parameters,
                 chi_square=memory.chi_square,
@@ -175,7 +193,7 @@ class Analyser:
         Parameters
         ----------
         frame
-            Dark or light.
+            Dark or light, counted already or not.
         timestamp_ns
             UTC at mid-exposure, as the ledger settled it.
 
@@ -192,13 +210,20 @@ class Analyser:
         if isinstance(frame, Scan):
             text = f"expected a frame of a detector, got a scan from {frame.origin}"
             return FrameResult(refusal=Refusal.WRONG_TYPE, text=text)
+        return self._refuse_image(frame) or self._analyse_image(frame, timestamp_ns)
+
+    def _refuse_image(self, frame: Frame) -> FrameResult | None:
+        image = frame.counts if isinstance(frame, CountedFrame) else frame.image
         shape = self._recipe.geometry.shape
-        if frame.image.shape != shape:
-            text = f"expected a frame of {shape} (rows, columns), got {frame.image.shape} from {frame.origin}"
+        if image.shape != shape:
+            text = f"expected a frame of {shape} (rows, columns), got {image.shape} from {frame.origin}"
             return FrameResult(refusal=Refusal.WRONG_SHAPE, text=text)
-        if frame.image.dtype.kind not in "uif":
-            text = f"expected real numbers, got {frame.image.dtype} from {frame.origin}"
+        if image.dtype.kind not in "uif":
+            text = f"expected real numbers, got {image.dtype} from {frame.origin}"
             return FrameResult(refusal=Refusal.WRONG_TYPE, text=text)
+        return None
+
+    def _analyse_image(self, frame: Frame, timestamp_ns: int) -> FrameResult:
         if frame.kind is FrameKind.DARK:
             return self._take_dark(frame, timestamp_ns)
         return self._refuse_monitor(frame) or self._analyse_light(frame, timestamp_ns)
@@ -220,15 +245,15 @@ class Analyser:
             return FrameResult(refusal=choice.refusal, text=choice.text)
         else:
             dark, dark_index = choice.dark, choice.index
-        verdict = self._judge.readout(frame, dark)
+        counts = frame.counts if isinstance(frame, CountedFrame) else self._counter.count(frame.image)
+        verdict = self._judge.readout(counts.blank, dark)
         if verdict.refusal is not None:
             return self._refused(frame, verdict)
-        try:
-            integrated = self._operator.integrate(
-                frame.image, dark=self._dark_sums_of(dark), monitor=self._monitor(frame)
-            )
-        except FrameTypeError as error:
-            return FrameResult(refusal=Refusal.WRONG_TYPE, text=str(error))
+        if counts.pattern is None:
+            return FrameResult(refusal=Refusal.WRONG_TYPE, text=counts.problem)
+        integrated = self._operator.corrected(
+            counts.pattern, dark=self._dark_sums_of(dark), monitor=self._monitor(frame)
+        )
         if not integrated.sums.norm.any():
             text = f"not one pixel of frame {frame.unique_id} from {frame.origin} can be used"
             return FrameResult(refusal=Refusal.NOT_FINITE, text=text)
@@ -237,7 +262,8 @@ class Analyser:
         if verdict.refusal is not None:
             return self._refused(frame, verdict)
         notices = self._notices(frame, dark, dark_index)
-        tracked = self._track(frame, integrated, dark, timestamp_ns)
+        self._follow_lines(frame, counts, dark)
+        tracked = self._track(integrated, timestamp_ns)
         return FrameResult(
             sums=integrated.sums,
             pattern=pattern_from_sums(sums=integrated.sums, axis=self.axis),
@@ -257,9 +283,11 @@ class Analyser:
     def _lags(self) -> tuple[LagMemory, ...]:
         return (self._lag, *(texture.lag for texture in self._textures))
 
-    def _track(self, frame: Frame, integrated: Integrated, dark: Dark | None, timestamp_ns: int) -> Tracked:
-        for texture in self._textures:
-            texture.add(frame.image, dark=dark, monitor=self._monitor(frame), unique_id=frame.unique_id)
+    def _follow_lines(self, frame: Frame, counts: FrameCounts, dark: Dark | None) -> None:
+        for texture, window in zip(self._textures, counts.windows, strict=True):
+            texture.add(window, dark=dark, monitor=self._monitor(frame), unique_id=frame.unique_id)
+
+    def _track(self, integrated: Integrated, timestamp_ns: int) -> Tracked:
         whole = self._sum.add(integrated.sums, timestamp_ns=timestamp_ns)
         if whole is None:
             return self.blank(FitState.SUMMED)

@@ -7,14 +7,17 @@ for a frame is the sum of its counts, and taking out, sparsely, the pixels that 
 `WindowFold` looks at a list of pixels only.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.reduction.frame_limits import Limits, limits_for
+from ringwatch_pipelines.reduction.group_kernels import add_groups, spread_slots
 from ringwatch_pipelines.reduction.kernels import (
     LANES,
     add_lift,
@@ -23,9 +26,12 @@ from ringwatch_pipelines.reduction.kernels import (
     add_split_rows,
     bad_pixels,
 )
-from ringwatch_pipelines.reduction.threads import run_blocks
+from ringwatch_pipelines.reduction.pixel_groups import PixelGroups
+from ringwatch_pipelines.reduction.threads import run_blocks, share_blocks
 
 Sums = NDArray[np.int64] | FloatArray
+
+NO_PIXELS = read_only(np.empty(0, dtype=np.int64))
 
 BLOCKS = 8
 """Blocks of a frame, whatever the number of threads: sums of floats then never depend on the threads."""
@@ -52,33 +58,30 @@ class StaticSums:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FrameSums:
-    """Sums of one frame over the pixels that are good in it.
+class Counts:
+    """What the counts of one frame add to the bins. No dark is in it, so that the frame alone decides it.
 
     Parameters
     ----------
     raw
-        (bins,) sum of ``c * counts``.
+        (bins,) sum of ``c * counts`` over the pixels that are good in this frame.
     raw_squares
         (bins,) sum of ``c**2 * counts``, or of ``c**2 * max(counts, 1)`` where a Poisson variance is wanted.
-    static
-        The static sums over the same pixels.
-    bad_pixels
-        How many pixels are bad in this frame alone.
+    bad
+        (bad pixels,) flat indices, ascending, of the pixels that are bad in this frame alone.
     saturated_pixels
         How many of them lie above the upper limit.
     """
 
     raw: Sums
     raw_squares: Sums
-    static: StaticSums
-    bad_pixels: int
+    bad: NDArray[np.int64]
     saturated_pixels: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldInput:
-    """One frame and what goes with it.
+    """One frame, and how it is to be counted.
 
     Parameters
     ----------
@@ -86,20 +89,14 @@ class FoldInput:
         (rows, columns) raw counts, contiguous.
     limits
         Which counts count.
-    static
-        Static sums over all pixels that ever count.
-    dark
-        (rows, columns), None where none is taken off.
     poisson
-        Whether `FrameSums.raw_squares` is wanted for a Poisson variance.
+        Whether `Counts.raw_squares` is wanted for a Poisson variance.
     threads
         How many threads share the frame.
     """
 
     image: NDArray[Any]
     limits: Limits
-    static: StaticSums
-    dark: NDArray[Any] | None
     poisson: bool
     threads: int
 
@@ -114,8 +111,11 @@ class Fold(Protocol):
     def static_sums(self, image: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
         """(bins,) sums of ``c * image`` and ``c**2 * image`` over all pixels that ever count."""
 
-    def frame_sums(self, frame: FoldInput) -> FrameSums:
+    def counts(self, frame: FoldInput) -> Counts:
         """Sums over one frame."""
+
+    def without(self, static: StaticSums, bad: NDArray[np.int64], *, dark: NDArray[Any] | None) -> StaticSums:
+        """The static sums without the pixels in `bad`; `dark` is (rows, columns)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,45 +132,65 @@ class HistogramFold:
         Number of bins.
     most_pixels
         Pixels of the fullest bin.
+    groups
+        Neighbouring pixels taken together, for the types of frame that they hold; None to go pixel by pixel.
     """
 
     bin_of_pixel: NDArray[Any]
     weight: NDArray[np.float32]
     bins: int
     most_pixels: int
+    groups: PixelGroups | None = None
 
     def static_sums(self, image: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
         """(bins,) the same sum twice: a pixel's share is 1."""
         sums = self._binned(self.bin_of_pixel.ravel(), image.ravel())
         return sums, sums
 
-    def frame_sums(self, frame: FoldInput) -> FrameSums:
+    def counts(self, frame: FoldInput) -> Counts:
         """Sums over one frame."""
-        raw, bad_in_row = self._histogram(frame)
+        grouped = self.groups is not None and self.groups.holds(frame.image.dtype)
+        raw, out_in_row = self._grouped(frame, self.groups) if grouped and self.groups else self._histogram(frame)
         raw_squares: Sums = raw
         if frame.poisson:
             raw_squares = raw + self._lift(frame)
-        if not bad_in_row.any():
-            return FrameSums(raw, raw_squares, frame.static, 0, 0)
+        if not out_in_row.any():
+            return Counts(raw, raw_squares, NO_PIXELS, 0)
         low, high = frame.limits.low, frame.limits.high
-        bad = bad_pixels(frame.image, self.bin_of_pixel, self.bins, low, high, bad_in_row)
-        saturated = int(np.count_nonzero(frame.image.ravel()[bad] > high))
-        return FrameSums(raw, raw_squares, self._without(frame, bad), bad.size, saturated)
+        bad = bad_pixels(frame.image, self.bin_of_pixel, self.bins, low, high, out_in_row)
+        return Counts(raw, raw_squares, bad, int(np.count_nonzero(frame.image.ravel()[bad] > high)))
 
-    def _histogram(self, frame: FoldInput) -> tuple[Sums, NDArray[np.int32]]:
+    def _grouped(self, frame: FoldInput, groups: PixelGroups) -> tuple[Sums, NDArray[np.bool_]]:
+        edges = block_edges(frame.image.shape[0])
+        out_in_row = np.zeros(frame.image.shape[0], dtype=np.bool_)
+        low, high = frame.limits.low, frame.limits.high
+
+        def work(blocks: Iterator[int]) -> NDArray[np.int64]:
+            # Each thread has sums of its own: integers add up to the same whoever has which block.
+            sums = np.zeros((groups.bins_of_slot.shape[0], 2), dtype=np.uint64)
+            for block in blocks:
+                add_groups(frame.image, groups.slots, low, high, edges[block], edges[block + 1], sums, out_in_row)
+            total = np.zeros(self.bins + 1, dtype=np.int64)
+            spread_slots(sums.view(np.uint32), groups.bins_of_slot, total)
+            return total
+
+        totals = share_blocks(work, blocks=edges.size - 1, threads=frame.threads)
+        return np.sum(totals, axis=0)[:-1], out_in_row
+
+    def _histogram(self, frame: FoldInput) -> tuple[Sums, NDArray[np.bool_]]:
         rows = frame.image.shape[0]
         edges = block_edges(rows)
         sums = np.zeros((edges.size - 1, LANES, self.bins + 1), dtype=self._sum_type(frame.image.dtype))
-        bad_in_row = np.zeros(rows, dtype=np.int32)
+        out_in_row = np.zeros(rows, dtype=np.bool_)
         low, high = frame.limits.low, frame.limits.high
 
         def work(block: int) -> None:
             first, last = edges[block], edges[block + 1]
-            add_rows(frame.image, self.bin_of_pixel, low, high, first, last, sums[block], bad_in_row)
+            add_rows(frame.image, self.bin_of_pixel, low, high, first, last, sums[block], out_in_row)
 
         run_blocks(work, blocks=edges.size - 1, threads=frame.threads)
         total = np.float64 if frame.image.dtype.kind == "f" else np.int64
-        return sums[:, :, :-1].sum(axis=(0, 1), dtype=total), bad_in_row
+        return sums[:, :, :-1].sum(axis=(0, 1), dtype=total), out_in_row
 
     def _sum_type(self, dtype: np.dtype[Any]) -> type[np.generic]:
         """32 bit where the fullest bin cannot overflow: half the memory to go through."""
@@ -191,17 +211,21 @@ class HistogramFold:
         run_blocks(work, blocks=edges.size - 1, threads=frame.threads)
         return np.asarray(lift.sum(axis=0)[:-1], dtype=np.float64)
 
-    def _without(self, frame: FoldInput, bad: NDArray[np.int64]) -> StaticSums:
+    def without(self, static: StaticSums, bad: NDArray[np.int64], *, dark: NDArray[Any] | None) -> StaticSums:
+        """The static sums without the pixels in `bad`."""
+        return self.without_values(static, bad, dark=None if dark is None else dark.ravel()[bad])
+
+    def without_values(self, static: StaticSums, bad: NDArray[np.int64], *, dark: NDArray[Any] | None) -> StaticSums:
+        """The same, with what the dark is in those pixels only: (bad pixels,)."""
         bins = self.bin_of_pixel.ravel()[bad]
-        static = frame.static
         squares = static.squares - self._binned(bins, np.ones(bad.size))
         # A bin that lost all its pixels is empty exactly, not to within rounding.
         left = squares > 0.5
         norm = np.where(left, static.norm - self._binned(bins, self.weight.ravel()[bad]), 0.0)
-        dark = static.dark
-        if frame.dark is not None:
-            dark = np.where(left, static.dark - self._binned(bins, frame.dark.ravel()[bad]), 0.0)
-        return StaticSums(norm=norm, squares=squares, dark=dark, dark_squares=dark)
+        dark_sums = static.dark
+        if dark is not None:
+            dark_sums = np.where(left, static.dark - self._binned(bins, dark), 0.0)
+        return StaticSums(norm=norm, squares=squares, dark=dark_sums, dark_squares=dark_sums)
 
     def _binned(self, bins: NDArray[Any], values: NDArray[Any]) -> FloatArray:
         sums = np.bincount(bins, weights=values, minlength=self.bins + 1)
@@ -241,44 +265,43 @@ class SplitFold:
         raw, squares, _ = self._spread(image, limits, poisson=False, threads=1)
         return raw, squares
 
-    def frame_sums(self, frame: FoldInput) -> FrameSums:
+    def counts(self, frame: FoldInput) -> Counts:
         """Sums over one frame."""
-        raw, squares, bad_in_row = self._spread(frame.image, frame.limits, poisson=frame.poisson, threads=frame.threads)
-        if not bad_in_row.any():
-            return FrameSums(raw, squares, frame.static, 0, 0)
+        raw, squares, out_in_row = self._spread(frame.image, frame.limits, poisson=frame.poisson, threads=frame.threads)
+        if not out_in_row.any():
+            return Counts(raw, squares, NO_PIXELS, 0)
         low, high = frame.limits.low, frame.limits.high
-        bad = bad_pixels(frame.image, self.bins_of_pixel, 0, low, high, bad_in_row)
-        saturated = int(np.count_nonzero(frame.image.ravel()[bad] > high))
-        return FrameSums(raw, squares, self._without(frame, bad), bad.size, saturated)
+        bad = bad_pixels(frame.image, self.bins_of_pixel, 0, low, high, out_in_row)
+        return Counts(raw, squares, bad, int(np.count_nonzero(frame.image.ravel()[bad] > high)))
 
     def _spread(
         self, image: NDArray[Any], limits: Limits, *, poisson: bool, threads: int
-    ) -> tuple[FloatArray, FloatArray, NDArray[np.int32]]:
+    ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
         edges = block_edges(image.shape[0])
         sums = np.zeros((2, edges.size - 1, 2, self.bins))
-        bad_in_row = np.zeros(image.shape[0], dtype=np.int32)
+        out_in_row = np.zeros(image.shape[0], dtype=np.bool_)
         least = 1.0 if poisson else -np.inf
 
         def work(block: int) -> None:
             add_split_rows(
                 image, self.first_bin, self.bins_of_pixel, self.coefficients, self.row_starts,
                 limits.low, limits.high, least, edges[block], edges[block + 1],
-                sums[0, block], sums[1, block], bad_in_row,
+                sums[0, block], sums[1, block], out_in_row,
             )  # fmt: skip
 
         run_blocks(work, blocks=edges.size - 1, threads=threads)
         total = sums.sum(axis=(1, 2))
-        return total[0], total[1], bad_in_row
+        return total[0], total[1], out_in_row
 
-    def _without(self, frame: FoldInput, bad: NDArray[np.int64]) -> StaticSums:
+    def without(self, static: StaticSums, bad: NDArray[np.int64], *, dark: NDArray[Any] | None) -> StaticSums:
+        """The static sums without the pixels in `bad`."""
         lost_norm, _ = self._listed(bad, self.weight.ravel()[bad])
         _, lost_squares = self._listed(bad, np.ones(bad.size))
-        static = frame.static
         # A bin that lost all its pixels is empty exactly, not to within rounding.
         left = static.squares - lost_squares > 1e-9 * static.squares
         lost_dark = lost_dark_squares = np.zeros(self.bins)
-        if frame.dark is not None:
-            lost_dark, lost_dark_squares = self._listed(bad, frame.dark.ravel()[bad])
+        if dark is not None:
+            lost_dark, lost_dark_squares = self._listed(bad, dark.ravel()[bad])
         return StaticSums(
             norm=np.where(left, static.norm - lost_norm, 0.0),
             squares=np.where(left, static.squares - lost_squares, 0.0),
@@ -316,10 +339,14 @@ class WindowFold:
         """(bins,) the same sum twice: a pixel's share is 1."""
         return self.inner.static_sums(image.ravel()[self.pixels])
 
-    def frame_sums(self, frame: FoldInput) -> FrameSums:
-        """Sums over the listed pixels of one frame."""
-        dark = None if frame.dark is None else frame.dark.ravel()[self.pixels]
-        return self.inner.frame_sums(replace(frame, image=frame.image.ravel()[self.pixels], dark=dark))
+    def counts(self, frame: FoldInput) -> Counts:
+        """Sums over the listed pixels of one frame; what is bad is told by its place in the small frame."""
+        return self.inner.counts(replace(frame, image=frame.image.ravel()[self.pixels]))
+
+    def without(self, static: StaticSums, bad: NDArray[np.int64], *, dark: NDArray[Any] | None) -> StaticSums:
+        """The static sums without the pixels in `bad`, places in the small frame."""
+        values = None if dark is None else dark.ravel()[self.pixels.ravel()[bad]]
+        return self.inner.without_values(static, bad, dark=values)
 
 
 def block_edges(rows: int) -> NDArray[np.int64]:

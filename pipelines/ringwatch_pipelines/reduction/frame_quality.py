@@ -137,10 +137,20 @@ class LightJudge:
         """Go on where another judge was."""
         self._state, self._frames, self._usual = state.quality, state.frames, state.usual
 
-    def readout(self, frame: Frame, dark: Dark | None) -> Verdict:
+    @property
+    def watches(self) -> bool:
+        """Whether it looks at frames at all."""
+        return self._watch is not None
+
+    def readout(self, blank: float, dark: Dark | None) -> Verdict:
         """Whether the frame was read out whole; called first, for every light frame.
 
         Without a dark the first frame of a run says which rows are blank as a rule, in gaps or for want of counts.
+
+        Parameters
+        ----------
+        blank
+            `broken_rows` of the frame.
         """
         if self._watch is None:
             return Verdict()
@@ -148,7 +158,6 @@ class LightJudge:
         if self._frames <= self._watch.first_frames:
             text = f"it is among the first {self._watch.first_frames} after the start, which are configured to be bad"
             return Verdict(Refusal.FIRST_FRAME, text, light_known=False)
-        blank = broken_rows(frame.image)
         if self._usual is None:
             self._usual = blank if dark is None else broken_rows(dark.image)
         verdict = judge_readout(blank, self._usual)

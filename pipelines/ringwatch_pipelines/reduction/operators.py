@@ -10,7 +10,7 @@ from ringwatch_pipelines.errors import CorrectionError
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark, VarianceKind
-from ringwatch_pipelines.reduction.folds import Fold, FoldInput, FrameSums, StaticSums
+from ringwatch_pipelines.reduction.folds import Counts, Fold, FoldInput, StaticSums
 from ringwatch_pipelines.reduction.frame_limits import limits_for, prepared_image
 
 
@@ -125,12 +125,37 @@ class FoldedOperator:
             The monitor is not positive, or the dark was prepared for other bins.
         """
         self._require(dark, monitor)
+        return self._corrected(self.count(image), dark, monitor)
+
+    def count(self, image: NDArray[Any]) -> Counts:
+        """What the counts of one frame add to the bins: the part of `integrate` that looks at every pixel.
+
+        Raises
+        ------
+        FrameShapeError, FrameTypeError
+            The frame has another shape, or does not hold real numbers.
+        """
         counts = prepared_image(image, shape=self.shape)
         limits = limits_for(
             dtype=counts.dtype,
             minimum_counts=self.corrections.minimum_counts,
             saturation_counts=self.corrections.saturation_counts,
         )
+        poisson = self.corrections.variance.kind == VarianceKind.POISSON
+        return self.fold.counts(FoldInput(image=counts, limits=limits, poisson=poisson, threads=self.threads))
+
+    def corrected(self, counts: Counts, *, dark: DarkSums | None, monitor: float = 1.0) -> Integrated:
+        """Sums of one frame from what `count` told of it; as `integrate` does in one.
+
+        Raises
+        ------
+        CorrectionError
+            The monitor is not positive, or the dark was prepared for other bins.
+        """
+        self._require(dark, monitor)
+        return self._corrected(counts, dark, monitor)
+
+    def _corrected(self, counts: Counts, dark: DarkSums | None, monitor: float) -> Integrated:
         nothing = np.zeros_like(self.norm)
         static = StaticSums(
             norm=self.norm,
@@ -138,23 +163,15 @@ class FoldedOperator:
             dark=nothing if dark is None else dark.sums,
             dark_squares=nothing if dark is None else dark.squares,
         )
-        frame = self.fold.frame_sums(
-            FoldInput(
-                image=counts,
-                limits=limits,
-                static=static,
-                dark=None if dark is None else dark.image,
-                poisson=self.corrections.variance.kind == VarianceKind.POISSON,
-                threads=self.threads,
-            )
-        )
+        if counts.bad.size:
+            static = self.fold.without(static, counts.bad, dark=None if dark is None else dark.image)
         sums = BinSums(
-            raw=frame.raw,
-            dark=frame.static.dark.copy(),
-            norm=frame.static.norm * monitor,
-            variance=self._variance(frame, None if dark is None else dark.frames),
+            raw=counts.raw,
+            dark=static.dark.copy(),
+            norm=static.norm * monitor,
+            variance=self._variance(counts, static, None if dark is None else dark.frames),
         )
-        return Integrated(sums, saturated_pixels=frame.saturated_pixels, bad_pixels=frame.bad_pixels)
+        return Integrated(sums, saturated_pixels=counts.saturated_pixels, bad_pixels=counts.bad.size)
 
     def _require(self, dark: DarkSums | None, monitor: float) -> None:
         if not 0.0 < monitor < float("inf"):
@@ -165,7 +182,7 @@ class FoldedOperator:
                 f"but this operator has {self.norm.size} bins of frames {self.shape}"
             )
 
-    def _variance(self, frame: FrameSums, frames_of_dark: int | None) -> FloatArray:
+    def _variance(self, counts: Counts, static: StaticSums, frames_of_dark: int | None) -> FloatArray:
         """(bins,) variance of ``raw - dark``.
 
         A bin counts as one photon at least: sigma is then never 0, which would make an empty bin
@@ -173,11 +190,11 @@ class FoldedOperator:
         """
         model = self.corrections.variance
         if model.kind == VarianceKind.POISSON:
-            return np.asarray(frame.raw_squares, dtype=np.float64).copy()
-        one_photon = np.where(frame.static.squares > 0.0, model.gain, 0.0)
-        signal = np.maximum(frame.raw_squares - frame.static.dark_squares, one_photon)
+            return np.asarray(counts.raw_squares, dtype=np.float64).copy()
+        one_photon = np.where(static.squares > 0.0, model.gain, 0.0)
+        signal = np.maximum(counts.raw_squares - static.dark_squares, one_photon)
         pedestal = model.pedestal_variance(frames_of_dark=frames_of_dark)
-        return np.asarray(model.gain * signal + pedestal * frame.static.squares, dtype=np.float64)
+        return np.asarray(model.gain * signal + pedestal * static.squares, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

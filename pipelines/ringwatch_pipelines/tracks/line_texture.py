@@ -1,10 +1,8 @@
 """The azimuthal texture of one line of the fit, frame by frame."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ringwatch_pipelines.crystals.phases import Phase, label_from_hkl
 from ringwatch_pipelines.errors import PhaseError
@@ -15,9 +13,11 @@ from ringwatch_pipelines.fit.profiles import voigt
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark
 from ringwatch_pipelines.reduction.darks import DarkSumsOf
+from ringwatch_pipelines.reduction.folds import Counts
 from ringwatch_pipelines.reduction.geometry import Geometry
 from ringwatch_pipelines.reduction.integration import build_sector_operator
 from ringwatch_pipelines.reduction.lag import Lag, LagMemory
+from ringwatch_pipelines.reduction.operators import SectorOperator
 from ringwatch_pipelines.results import TextureTrack
 from ringwatch_pipelines.tracks.texture import texture_from_sectors
 
@@ -78,9 +78,14 @@ class LineTexture:
         """The texture of a frame that was not fitted."""
         return TextureTrack(self._recipe.label)
 
-    def add(self, image: NDArray[Any], *, dark: Dark | None, monitor: float, unique_id: int = 0) -> None:
-        """Add a frame, (rows, columns) raw counts."""
-        sums = self._operator.integrate(image, dark=self._dark_sums_of(dark), monitor=monitor).sums
+    @property
+    def operator(self) -> SectorOperator:
+        """Frames to the sectors of the line."""
+        return self._operator
+
+    def add(self, counts: Counts, *, dark: Dark | None, monitor: float, unique_id: int = 0) -> None:
+        """Add a frame, as `operator` has counted it."""
+        sums = self._operator.corrected(counts, dark=self._dark_sums_of(dark), monitor=monitor).sums
         sums = self.lag.taken_off(sums, unique_id=unique_id)
         self._sums = sums if self._sums is None else self._sums + sums
 

@@ -1,0 +1,104 @@
+"""The part of the analysis that looks at every pixel, and needs to know no other frame.
+
+It can be done anywhere and in any order: in several threads, or on another machine. What darks, lag and the
+frames before make of it follows at home, in the order of the frames.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch_pipelines.errors import FrameShapeError, FrameTypeError
+from ringwatch_pipelines.frames import Frame, FrameKind, read_only
+from ringwatch_pipelines.reduction.folds import Counts
+from ringwatch_pipelines.reduction.frame_quality import broken_rows
+from ringwatch_pipelines.reduction.operators import FoldedOperator
+
+NO_IMAGE = read_only(np.empty((0, 0), dtype=np.uint16))
+"""Stands for an image that stayed where it was counted; no detector has this shape."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameCounts:
+    """What one frame tells by itself.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of its image.
+    blank
+        Part of the rows that hold one value only; see `broken_rows`.
+    problem
+        Why its counts cannot be summed, in one sentence; empty where they were.
+    pattern
+        In the bins of the pattern; None for a dark and for a frame that cannot be summed.
+    windows
+        In the sectors of each line that is followed around its ring.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blank: float = 0.0
+    problem: str = ""
+    pattern: Counts | None = None
+    windows: tuple[Counts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CountedFrame(Frame):
+    """A frame whose counts are in its bins already. Its image is `NO_IMAGE` where nobody needs it any more."""
+
+    counts: FrameCounts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameCounter:
+    """Counts frames, one by one and in any order.
+
+    Parameters
+    ----------
+    pattern
+        Frames to the bins of the pattern.
+    windows
+        Frames to the sectors of each line that is followed around its ring.
+    watches_rows
+        Whether anybody asks for blank rows.
+    """
+
+    pattern: FoldedOperator
+    windows: tuple[FoldedOperator, ...] = ()
+    watches_rows: bool = True
+
+    def count(self, image: NDArray[Any], kind: FrameKind = FrameKind.LIGHT) -> FrameCounts:
+        """What a frame tells by itself; of a dark, shape and type only.
+
+        Parameters
+        ----------
+        image
+            (rows, columns) raw counts.
+        """
+        told = FrameCounts(image.shape, image.dtype)
+        if kind is FrameKind.DARK or image.shape != self.pattern.shape or image.dtype.kind not in "uif":
+            return told
+        told = replace(told, blank=broken_rows(image) if self.watches_rows else 0.0)
+        try:
+            windows = tuple(window.count(image) for window in self.windows)
+            return replace(told, pattern=self.pattern.count(image), windows=windows)
+        except (FrameShapeError, FrameTypeError) as error:
+            return replace(told, problem=str(error))
+
+    def counted(self, frame: Frame, *, keep_image: bool) -> CountedFrame:
+        """The frame with its counts; the image of a dark stays with it in any case."""
+        kept = frame.image if keep_image or frame.kind is FrameKind.DARK else NO_IMAGE
+        known = {each.name: getattr(frame, each.name) for each in fields(Frame)}
+        return CountedFrame(**{**known, "image": kept}, counts=self.count(frame.image, frame.kind))
+
+    def on_one_thread(self) -> "FrameCounter":
+        """The same for a place where frames are counted side by side; no result depends on it."""
+        return replace(
+            self,
+            pattern=replace(self.pattern, threads=1),
+            windows=tuple(replace(window, threads=1) for window in self.windows),
+        )
