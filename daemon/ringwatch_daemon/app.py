@@ -8,7 +8,7 @@ from threading import Event as StopRequest
 
 from threadpoolctl import threadpool_limits
 
-from ringwatch_daemon.composition.cell_side import cell_side
+from ringwatch_daemon.composition.cell_side import cell_sides
 from ringwatch_daemon.composition.frame_sources import live_source
 from ringwatch_daemon.composition.outputs import sinks_of, written_run
 from ringwatch_daemon.composition.run_plan import RunPlan
@@ -114,18 +114,16 @@ def build_run(plan: RunPlan) -> Run:
     intake = Intake(capacity=settings.detector.queue_frames, overflow=plan.overflow, clock=clock, spool=written.spool)
     intake.take_up(written.waiting())
     records: Channel[Record] = Channel("records", RECORDS_CAPACITY)
-    cell = cell_side(settings, clock)
+    cells = cell_sides(settings, clock)
     heartbeat = plan.heartbeat or Heartbeat(beat=lambda _: None, every_s=BEAT_S, clock=clock)
     parts = AnalysisParts(
         intake=intake,
         analyser=science.analyser,
-        coupler=cell.coupler,
-        cycler=cell.found,
         records=records,
         begin_run=partial(science.run_start, written.path.stem),
         clock=clock,
         tell=plan.tell,
-        cell_watch=cell.watch,
+        cells=tuple(cell.follower for cell in cells),
         turned=heartbeat.stage("analysis"),
         remember=science.memory if plan.resumable else None,
         resumed=written.resumption,
@@ -141,6 +139,6 @@ def build_run(plan: RunPlan) -> Run:
             patience=Patience(trouble_s=settings.run.storage_patience_s if plan.resumable else 0.0),
             clock=clock,
         ),
-        cycler=cell.stage,
+        cyclers=tuple(cell.stage for cell in cells if cell.stage is not None),
         ended=heartbeat.ended,
     )

@@ -68,6 +68,9 @@ class Frame:
         The detector already took its own dark off.
     attributes
         Further metadata that came with the frame, as (name, value).
+    cell
+        Which of several cells was in the beam: its name, or in quotes what was told and is no name of a cell.
+        Empty where nothing was told.
     """
 
     unique_id: int
@@ -81,6 +84,7 @@ class Frame:
     conditions: DetectorConditions = field(default_factory=DetectorConditions)
     offset_subtracted: bool = False
     attributes: tuple[tuple[str, str | float | int], ...] = ()
+    cell: str = ""
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

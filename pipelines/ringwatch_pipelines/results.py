@@ -205,6 +205,8 @@ class Refusal(StrEnum):
     TRUNCATED = "TRUNCATED"
     """A part of the rows was not read out."""
     BEFORE_FIRST_DARK = "BEFORE_FIRST_DARK"
+    UNKNOWN_CELL = "UNKNOWN_CELL"
+    """Of several cells, nobody knows which one was in the beam."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,6 +37,8 @@ class Scan:
         Incident-beam monitor over the scan, NaN where there is none.
     origin
         File, for messages.
+    cell
+        Which of several cells was in the beam, as in `Frame`.
     """
 
     unique_id: int
@@ -48,6 +50,7 @@ class Scan:
     sigma: FloatArray | None = None
     monitor: float = float("nan")
     origin: str = ""
+    cell: str = ""
 
     def __post_init__(self) -> None:
         shapes = {array.shape for array in (self.two_theta_deg, self.intensity, self.sigma) if array is not None}

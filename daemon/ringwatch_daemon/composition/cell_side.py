@@ -1,4 +1,4 @@
-"""What follows the cell, from the settings: its reader, its timeline, its watch."""
+"""What follows the cells, from the settings: reader, timeline and watch of each."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,8 @@ from ringwatch_daemon.cyclers.declarations import Declarations, FileCyclerConfig
 from ringwatch_daemon.cyclers.layout import TableLayout, TimeColumn, ValueColumn
 from ringwatch_daemon.cyclers.live_epics import EpicsCyclerConfig
 from ringwatch_daemon.cyclers.open_reader import CyclerConfig, open_reader
-from ringwatch_daemon.settings import CyclerSettings, Settings, ValueColumnSettings
+from ringwatch_daemon.settings import CyclerSettings, SampleSettings, Settings, ValueColumnSettings
+from ringwatch_daemon.workers.cell_follower import CellFollower
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerStage
 from ringwatch_pipelines.cell.cell_watch import CellWatch
 from ringwatch_pipelines.cell.coupling import Coupler
@@ -21,27 +22,32 @@ NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class CellSide:
-    """What follows the cell; all None where no cycler is configured."""
+    """What follows one cell; `stage` reads its cycler, None where it has none."""
 
-    found: Channel[CyclerItem] | None = None
+    follower: CellFollower
     stage: CyclerStage | None = None
-    coupler: Coupler | None = None
-    watch: CellWatch | None = None
 
 
-def cell_side(settings: Settings, clock: Clock) -> CellSide:
-    """The reader, the timeline and the watch of the configured cycler."""
-    config = _cycler_config(settings.cycler)
+def cell_sides(settings: Settings, clock: Clock) -> tuple[CellSide, ...]:
+    """What follows each cell of a run; the only one of a run without ``[[cells]]`` has no name."""
+    if not settings.cells:
+        return (_cell_side("", settings.sample, settings.cycler, clock),)
+    return tuple(_cell_side(cell.name, cell.sample, cell.cycler, clock) for cell in settings.cells)
+
+
+def _cell_side(name: str, sample: SampleSettings, cycler: CyclerSettings, clock: Clock) -> CellSide:
+    config = _cycler_config(cycler)
     if config is None:
-        return CellSide()
+        return CellSide(CellFollower(name=name))
     found: Channel[CyclerItem] = Channel("cycler", CYCLER_CAPACITY)
-    timeline = Timeline(max_gap_s=settings.cycler.max_gap_s)
-    return CellSide(
+    timeline = Timeline(max_gap_s=cycler.max_gap_s)
+    follower = CellFollower(
+        name=name,
         found=found,
-        stage=CyclerStage(reader=open_reader(config, clock=clock), found=found),
-        coupler=Coupler(timeline, area_cm2=settings.sample.area_cm2 or NAN),
-        watch=CellWatch(timeline) if settings.sample.symmetric else None,
+        coupler=Coupler(timeline, area_cm2=sample.area_cm2 or NAN),
+        watch=CellWatch(timeline) if sample.symmetric else None,
     )
+    return CellSide(follower, CyclerStage(reader=open_reader(config, clock=clock), found=found))
 
 
 def _cycler_config(settings: CyclerSettings) -> CyclerConfig | None:

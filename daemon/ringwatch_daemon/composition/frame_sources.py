@@ -73,4 +73,5 @@ def _beside(settings: Settings, *, plugin: str) -> AreaDetectorPvs:
     detector = settings.detector
     usual = perkin_elmer_pvs(detector.prefix, camera=detector.camera, plugin=plugin)
     monitor = ((detector.monitor.pv, detector.monitor.pv),) if detector.monitor.pv else ()
-    return replace(usual, metadata=usual.metadata + tuple(detector.pvs.items()) + monitor)
+    metadata = usual.metadata + tuple(detector.pvs.items()) + monitor
+    return replace(usual, metadata=metadata, cell=detector.cell_pv if settings.cells else "")

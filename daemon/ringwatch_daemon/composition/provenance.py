@@ -24,7 +24,7 @@ def provenance_of(settings: Settings, recipe: Recipe | ScanRecipe, *, configurat
         Text of the configuration file.
     """
     measured = _of_scans(settings, recipe) if isinstance(recipe, ScanRecipe) else _of_frames(settings, recipe)
-    found = [*_sample(settings), *measured, *_fit(settings, recipe)]
+    found = [*_sample(settings), *_cells(settings), *measured, *_fit(settings, recipe)]
     found.append(Provenance("reduction/program", "ringwatch"))
     found.append(Provenance("reduction/version", _version("ringwatch")))
     found.append(Provenance("reduction/reference", INTEGRATION_REFERENCE))
@@ -52,6 +52,18 @@ def _sample(settings: Settings) -> Iterator[Provenance]:
     if sample.area_cm2 is not None:
         yield Provenance("sample/electrode_area", sample.area_cm2, "cm^2")
     yield Provenance("sample/symmetric", sample.symmetric)
+
+
+def _cells(settings: Settings) -> Iterator[Provenance]:
+    for cell in settings.cells:
+        sample, at = cell.sample, f"cells/{cell.name}/"
+        yield Provenance(f"{at}value", cell.told)
+        yield Provenance(f"{at}name", sample.name)
+        yield Provenance(f"{at}description", sample.description)
+        if sample.area_cm2 is not None:
+            yield Provenance(f"{at}electrode_area", sample.area_cm2, "cm^2")
+        yield Provenance(f"{at}symmetric", sample.symmetric)
+        yield Provenance(f"{at}phases", ", ".join(cell.phases or (phase.name for phase in settings.phases)))
 
 
 def _of_frames(settings: Settings, recipe: Recipe) -> Iterator[Provenance]:

@@ -39,6 +39,8 @@ def metadata_names(settings: Settings) -> MetadataNames:
         dark=ours.dark + usual.dark,
         offset_subtracted=ours.offset_subtracted + usual.offset_subtracted,
         monitor=tuple(name for name in (monitor.attribute, monitor.pv) if name),
+        cell=tuple(name for name in (settings.detector.cell_attribute,) if name),
+        cells=tuple((cell.told, cell.name) for cell in settings.cells),
     )
 
 

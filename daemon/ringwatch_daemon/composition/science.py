@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ringwatch_daemon.composition.cell_recipes import recipes_of_cells
 from ringwatch_daemon.composition.provenance import provenance_of
 from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_recipe_from_settings
 from ringwatch_daemon.composition.run_plan import RunPlan
@@ -10,10 +11,14 @@ from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_fro
 from ringwatch_daemon.core.ports import FrameSource
 from ringwatch_daemon.core.records import Provenance, RunStart
 from ringwatch_daemon.core.resumption import Resumption
+from ringwatch_daemon.settings import Settings
 from ringwatch_daemon.sources.first_scan import BegunByFirstScan
-from ringwatch_pipelines.analysis import Analyser
+from ringwatch_pipelines.analysis import Analyser, Recipe
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.scan_analysis import ScanAnalyser, ScanRecipe
+from ringwatch_pipelines.several_cells import CellsMemory, SeveralCells, SeveralScannedCells
+
+AnyAnalyser = Analyser | SeveralCells | ScanAnalyser | SeveralScannedCells
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +29,14 @@ class Science:
     ----------
     reported
         Of each phase, its name and the lines whose intensity has a dataset of its own.
+    cells
+        Names of the cells that take turns; empty for a run of one.
     """
 
-    analyser: Analyser | ScanAnalyser
+    analyser: AnyAnalyser
     reported: tuple[tuple[str, tuple[str, ...]], ...]
     provenance: tuple[Provenance, ...]
+    cells: tuple[str, ...] = ()
 
     def run_start(self, run_id: str, started_ns: int) -> RunStart:
         """The beginning of a run, as the sinks hear it."""
@@ -41,21 +49,30 @@ class Science:
             columns=columns_from_tracked(blank, reported=self.reported),
             fixed_tables=fixed_tables_from_tracked(blank),
             provenance=self.provenance,
+            cells=self.cells,
         )
 
     def go_on_from(self, resumption: Resumption | None) -> None:
         """Take up what the frames of a run that was cut off had left."""
-        if resumption is not None and resumption.checkpoint is not None and isinstance(self.analyser, Analyser):
-            self.analyser.recall(resumption.checkpoint.memory)
+        if resumption is None or resumption.checkpoint is None:
+            return
+        memory = resumption.checkpoint.memory
+        if isinstance(memory, CellsMemory):
+            if isinstance(self.analyser, SeveralCells):
+                self.analyser.recall(memory)
+        elif isinstance(self.analyser, Analyser):
+            self.analyser.recall(memory)
 
     @property
-    def memory(self) -> Callable[[], AnalyserMemory] | None:
+    def memory(self) -> Callable[[], AnalyserMemory | CellsMemory] | None:
         """Tells what the frames so far leave to the next one; None of scans, which are not taken up again."""
-        return self.analyser.memory if isinstance(self.analyser, Analyser) else None
+        return self.analyser.memory if isinstance(self.analyser, Analyser | SeveralCells) else None
 
     def begun_by(self, source: FrameSource) -> FrameSource:
         """The source, whose first scan settles the angles of the run where scans are analysed."""
-        return BegunByFirstScan(source, self.analyser.begin) if isinstance(self.analyser, ScanAnalyser) else source
+        if isinstance(self.analyser, ScanAnalyser | SeveralScannedCells):
+            return BegunByFirstScan(source, self.analyser.begin)
+        return source
 
 
 def science_of(plan: RunPlan) -> Science:
@@ -69,7 +86,14 @@ def science_of(plan: RunPlan) -> Science:
     settings = plan.settings
     recipe = recipe_from_settings(settings) if settings.scan is None else scan_recipe_from_settings(settings)
     return Science(
-        analyser=ScanAnalyser(recipe) if isinstance(recipe, ScanRecipe) else Analyser(recipe),
+        analyser=_analyser(settings, recipe),
         reported=tuple((phase.name, phase.reported_lines) for phase in settings.phases),
         provenance=provenance_of(settings, recipe, configuration=plan.configuration),
+        cells=tuple(cell.name for cell in settings.cells),
     )
+
+
+def _analyser(settings: Settings, recipe: Recipe | ScanRecipe) -> AnyAnalyser:
+    if isinstance(recipe, ScanRecipe):
+        return SeveralScannedCells(recipes_of_cells(settings, recipe)) if settings.cells else ScanAnalyser(recipe)
+    return SeveralCells(recipes_of_cells(settings, recipe)) if settings.cells else Analyser(recipe)

@@ -47,6 +47,7 @@ class DroppedFrame:
     received_ns: int
     exposure_s: float
     monitor: float
+    cell: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,4 +229,6 @@ class Intake:
 
 
 def _dropped(frame: Measured) -> DroppedFrame:
-    return DroppedFrame(frame.unique_id, frame.timestamp_ns, frame.received_ns, frame.exposure_s, frame.monitor)
+    return DroppedFrame(
+        frame.unique_id, frame.timestamp_ns, frame.received_ns, frame.exposure_s, frame.monitor, frame.cell
+    )

@@ -88,7 +88,7 @@ def _bodies(record: Record, columns: tuple[Column, ...], now_ns: int) -> Iterato
             data = {"state": record.state.value, "reason": str(record.reason)}
             yield _Body("frame.tracking", "ledger.correction", record.row, now_ns, data)
         case CyclingSamples():
-            yield from _samples(record.samples, now_ns)
+            yield from _samples(record, now_ns)
         case CellStateUpdate():
             yield from _at_frame(record, now_ns)
         case Event():
@@ -116,6 +116,7 @@ def _run_start(record: RunStart) -> _Body:
         "run_id": record.run_id,
         "started_ns": record.started_ns,
         "columns": [_column(column) for column in record.columns],
+        **({"cells": list(record.cells)} if record.cells else {}),
         "provenance": facts,
         "provenance_units": {fact.path: fact.unit for fact in record.provenance if fact.unit},
     }
@@ -135,6 +136,7 @@ def _column(column: Column) -> dict[str, Any]:
 def _pattern(record: FrameRecord, pattern: Pattern) -> _Body:
     intensity, errors = float32_pattern(pattern)
     data = {"unique_id": record.unique_id, "state": record.state.value, "reason": str(record.reason)}
+    data |= _cell_name(record)
     arrays = (("I", read_only(intensity)), ("I_errors", read_only(errors)))
     return _Body("frame.pattern", "frame.pattern", record.row, record.timestamp_ns, data, arrays)
 
@@ -154,6 +156,7 @@ def _tracking(record: FrameRecord, columns: tuple[Column, ...]) -> _Body:
         "dark_index": -1 if result is None else result.dark_index,
         "values": {column.path: _plain(values.get(column.path)) for column in columns if not column.peaks},
         "cell": _cell(record.cell),
+        **_cell_name(record),
     }
     arrays = tuple(
         (column.path, np.asarray(values[column.path], dtype=np.float64))
@@ -167,16 +170,21 @@ def _cell(state: CellState) -> dict[str, Any]:
     return {entry.name: _plain(getattr(state, entry.name)) for entry in fields(CellState)}
 
 
-def _samples(samples: CyclerSamples, now_ns: int) -> Iterator[_Body]:
+def _samples(record: CyclingSamples, now_ns: int) -> Iterator[_Body]:
+    samples = record.samples
     for block in _blocks(samples.timestamp_ns.size, SAMPLES_A_MESSAGE):
         arrays = tuple((entry.name, getattr(samples, entry.name)[block]) for entry in fields(CyclerSamples))
         stamps = samples.timestamp_ns[block]
-        yield _Body("cycling", "cycling.samples", -1, int(stamps[-1]) if stamps.size else now_ns, {}, arrays)
+        yield _Body("cycling", "cycling.samples", -1, _time_of(stamps, now_ns), _cell_name(record), arrays)
+
+
+def _time_of(stamps: NDArray[np.int64], now_ns: int) -> int:
+    return int(stamps[-1]) if stamps.size else now_ns
 
 
 def _at_frame(record: CellStateUpdate, now_ns: int) -> Iterator[_Body]:
     for block in _blocks(len(record.states), STATES_A_MESSAGE):
-        data = {"states": [_cell(state) for state in record.states[block]]}
+        data = {"states": [_cell(state) for state in record.states[block]], **_cell_name(record)}
         yield _Body("cycling", "cycling.at_frame", -1, now_ns, data, (("rows", record.rows[block]),))
 
 
@@ -186,7 +194,13 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
 
 
 def _event(record: Event) -> dict[str, Any]:
-    return {"kind": record.kind, "text": record.text, "sigma_h": finite_or_none(record.sigma_h)}
+    told = {"kind": record.kind, "text": record.text, "sigma_h": finite_or_none(record.sigma_h)}
+    return told | _cell_name(record)
+
+
+def _cell_name(record: FrameRecord | CyclingSamples | CellStateUpdate | Event) -> dict[str, str]:
+    """Which of several cells it concerns; nothing in a run of one."""
+    return {"cell_name": record.cell_name} if record.cell_name else {}
 
 
 def _run_stop(record: RunStop) -> dict[str, Any]:

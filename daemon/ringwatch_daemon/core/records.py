@@ -19,6 +19,7 @@ from ringwatch_pipelines.results import FrameResult
 if TYPE_CHECKING:
     # A subscriber imports the records for their names; the analysis behind this one is heavy.
     from ringwatch_pipelines.analysis_memory import AnalyserMemory
+    from ringwatch_pipelines.several_cells import CellsMemory
 
 SCHEMA = 1
 """Version of the file and stream contracts."""
@@ -87,6 +88,8 @@ class RunStart:
         Facts for ``/entry/sample``, ``/entry/instrument`` and ``/entry/reduction``.
     fixed_tables
         What stands under ``/entry/tracking`` and does not change during the run.
+    cells
+        Names of the cells that take turns in the beam; empty for a run of one.
     """
 
     run_id: str
@@ -96,6 +99,7 @@ class RunStart:
     columns: tuple[Column, ...]
     provenance: tuple[Provenance, ...] = ()
     fixed_tables: tuple[FixedTable, ...] = ()
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +112,7 @@ class Checkpoint:
         Standing warnings about the run.
     """
 
-    memory: "AnalyserMemory"
+    memory: "AnalyserMemory | CellsMemory"
     flags: tuple[str, ...]
 
 
@@ -126,6 +130,8 @@ class FrameRecord:
         One sentence to the reason.
     checkpoint
         What stands after this row; None where the run is not to be resumed, or the row changed nothing.
+    cell_name
+        Which of the run's cells was in the beam; empty in a run of one, and where nobody knows.
     """
 
     row: int
@@ -140,6 +146,7 @@ class FrameRecord:
     result: FrameResult | None
     cell: CellState
     checkpoint: Checkpoint | None = None
+    cell_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +163,8 @@ class CyclingSamples:
     """New samples of the cycler's own series."""
 
     samples: CyclerSamples
+    cell_name: str = ""
+    """Of the cell that the cycler charges; empty in a run of one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,10 +177,13 @@ class CellStateUpdate:
         (updates,) rows of the frames.
     states
         One for each row.
+    cell_name
+        Of the cell; empty in a run of one.
     """
 
     rows: NDArray[np.int64]
     states: tuple[CellState, ...]
+    cell_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +198,8 @@ class Event:
         A short name: ``STALL``, ``GAP``, ``DISCONNECTED``, ``ONSET_LIOH``, ...
     sigma_h
         Uncertainty of the time in hours, NaN where it has none.
+    cell_name
+        Which of the run's cells it happened to; empty in a run of one, and where it concerns none of them.
     """
 
     timestamp_ns: int
@@ -193,6 +207,7 @@ class Event:
     kind: str
     text: str
     sigma_h: float = float("nan")
+    cell_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

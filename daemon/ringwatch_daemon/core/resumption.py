@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from ringwatch_daemon.core.ledger import EnteredRow
-from ringwatch_daemon.core.records import Checkpoint, Totals
-from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
+from ringwatch_daemon.core.records import Checkpoint, CyclingSamples, Totals
+from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples, no_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class WaitingFrame:
     row: int
     timestamp_ns: int
     reason: Coupling
+    cell_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,9 +36,9 @@ class Resumption:
     waiting
         Rows that the cycler's data may still fill.
     samples
-        The cycler's series so far, in the order in which it came.
+        The series of each cell's cycler so far, in the order in which it came.
     event_kinds
-        Kinds of the events so far.
+        (cell, kind) of the events so far; the cell is empty where an event concerns none.
     checkpoint
         What stood after the last row; None where it could not be read.
     """
@@ -49,6 +50,10 @@ class Resumption:
     newest: tuple[EnteredRow, ...]
     newest_received: frozenset[tuple[int, int]]
     waiting: tuple[WaitingFrame, ...]
-    samples: CyclerSamples
-    event_kinds: frozenset[str]
+    samples: tuple[CyclingSamples, ...]
+    event_kinds: frozenset[tuple[str, str]]
     checkpoint: Checkpoint | None
+
+    def samples_of(self, cell_name: str) -> CyclerSamples:
+        """The series of one cell's cycler so far."""
+        return next((each.samples for each in self.samples if each.cell_name == cell_name), no_samples())

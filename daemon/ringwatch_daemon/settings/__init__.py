@@ -6,6 +6,7 @@ switches off what is on by default, since TOML has no null.
 
 from ringwatch_daemon.settings.analysis import FitSettings, HumpSettings, InstrumentSettings, OnsetSettings
 from ringwatch_daemon.settings.cell import (
+    CellSettings,
     CyclerSettings,
     SampleSettings,
     TableSettings,
@@ -33,6 +34,7 @@ __all__ = [
     "AttributeSettings",
     "BeamlineSettings",
     "BinningSettings",
+    "CellSettings",
     "CyclerSettings",
     "DarkSettings",
     "DetectorSettings",

@@ -1,11 +1,13 @@
 """The cell in the beam and the instrument that charges it."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ringwatch_daemon.settings.sections import OrOff, Positive, Section
+from ringwatch_daemon.settings.sections import Label, OrOff, Positive, Section
+
+CellName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,31}$")]
 
 
 class SampleSettings(Section):
@@ -78,3 +80,19 @@ class CyclerSettings(Section):
         if self.kind == "epics" and not (self.voltage_pv and self.current_pv):
             raise ValueError("a cycler of kind epics needs voltage_pv and current_pv")
         return self
+
+
+class CellSettings(Section):
+    """One of several cells that take turns in the beam."""
+
+    name: CellName = Field(description="in the file, the stream and the report")
+    value: str = Field("", description="what detector.cell_attribute or cell_pv says of it; the name when empty")
+    phases: tuple[Label, ...] = Field((), description="names of the phases that this cell has; all when empty")
+    dark_required: bool | None = Field(None, description="instead of dark.required")
+    sample: SampleSettings = SampleSettings()
+    cycler: CyclerSettings = CyclerSettings()
+
+    @property
+    def told(self) -> str:
+        """What the detector says while this cell is in the beam."""
+        return self.value or self.name

@@ -50,6 +50,12 @@ class DetectorSettings(Section):
     bad_first_frames: int = Field(0, ge=0, description="light frames at the start that are never data")
     watch_light: bool = Field(True, description="reject a frame without beam, with part of its light or of its rows")
     monitor: MonitorSettings = MonitorSettings()
+    cell_attribute: str = Field(
+        "", description="for cells: NDArray attribute or header key that names the one in the beam"
+    )
+    cell_pv: str = Field(
+        "", description="for cells: PV that does, where the frame does not; its stamps place the change"
+    )
     pvs: dict[str, str] = Field(
         default_factory=dict, description="attribute name to PV, for what a frame does not carry itself"
     )

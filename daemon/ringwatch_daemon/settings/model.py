@@ -3,7 +3,7 @@
 from pydantic import model_validator
 
 from ringwatch_daemon.settings.analysis import FitSettings, OnsetSettings
-from ringwatch_daemon.settings.cell import CyclerSettings, SampleSettings
+from ringwatch_daemon.settings.cell import CellSettings, CyclerSettings, SampleSettings
 from ringwatch_daemon.settings.frames import (
     BinningSettings,
     DarkSettings,
@@ -36,6 +36,7 @@ class Settings(Section):
     onset: OnsetSettings = OnsetSettings()
     phases: tuple[PhaseSettings, ...] = ()
     cycler: CyclerSettings = CyclerSettings()
+    cells: tuple[CellSettings, ...] = ()
     stream: StreamSettings = StreamSettings()
 
     @model_validator(mode="after")
@@ -59,4 +60,25 @@ class Settings(Section):
             raise ValueError(f"fit.standard names {name}, which is not among the phases")
         if name is not None and priors[name] is None:
             raise ValueError(f"fit.standard names {name}, which needs lattice_prior_relative: how well it is known")
+        return self
+
+    @model_validator(mode="after")
+    def _cells_can_be_told_apart(self) -> "Settings":
+        if not self.cells:
+            return self
+        if not (self.detector.cell_attribute or self.detector.cell_pv):
+            raise ValueError("cells needs detector.cell_attribute or detector.cell_pv, which names the one in the beam")
+        if self.cycler.kind != "none":
+            raise ValueError("cycler: each of the cells has a cycler of its own, under [cells.cycler]")
+        for what, words in (
+            ("name", [cell.name for cell in self.cells]),
+            ("value", [cell.told for cell in self.cells]),
+        ):
+            twice = next((word for word in words if words.count(word) > 1), None)
+            if twice is not None:
+                raise ValueError(f"two cells share the {what} {twice}")
+        known = {phase.name for phase in self.phases}
+        unknown = next((name for cell in self.cells for name in cell.phases if name not in known), None)
+        if unknown is not None:
+            raise ValueError(f"cells names {unknown}, which is not among the phases")
         return self

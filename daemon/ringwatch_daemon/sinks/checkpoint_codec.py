@@ -23,6 +23,7 @@ from ringwatch_pipelines.reduction.corrections import Dark
 from ringwatch_pipelines.reduction.darks import DarkMemory, DarkSeries
 from ringwatch_pipelines.reduction.frame_quality import JudgeState, QualityState
 from ringwatch_pipelines.reduction.lag import LagState, Light
+from ringwatch_pipelines.several_cells import CellsMemory
 from ringwatch_pipelines.tracks.change_points import OnsetRule, OnsetState
 from ringwatch_pipelines.tracks.onsets import OnsetMemory
 
@@ -36,25 +37,15 @@ _SUMS = ("raw", "dark", "norm", "variance")
 
 def encode_checkpoint(row: int, checkpoint: Checkpoint) -> tuple[bytes, dict[str, Array]]:
     """The checkpoint after `row` as bytes, and the images it names, by the names of their files."""
-    memory, arrays, images = checkpoint.memory, _Arrays(), dict[str, Array]()
-    head = {
+    arrays, images = _Arrays(), dict[str, Array]()
+    of_cells = checkpoint.memory if isinstance(checkpoint.memory, CellsMemory) else CellsMemory("", checkpoint.memory)
+    head: dict[str, Any] = {
         "row": row,
         "flags": list(checkpoint.flags),
-        "parameters": arrays.add(memory.parameters),
-        "chi_square": memory.chi_square,
-        "misfits": memory.misfits,
-        "sums": _told_sums(memory.sums, arrays),
-        "sum_began_ns": memory.sum_began_ns,
-        "textures": [_told_sums(sums, arrays) for sums in memory.textures],
-        "onsets": _told_onsets(memory.onsets, arrays),
-        "lags": [_told_lag(lag, arrays) for lag in memory.lags],
-        "judge": _told_judge(memory.judge, arrays),
-        "told_dark": memory.told_dark,
-        "told_offset": memory.told_offset,
-        "rings_checked": memory.rings_checked,
-        "next_index": memory.darks.next_index,
-        "kept": [_told_dark(index, dark, images) for index, dark in memory.darks.kept],
-        "series": _told_series(memory.darks, images),
+        "several_cells": isinstance(checkpoint.memory, CellsMemory),
+        "current": of_cells.current,
+        "memory": _told_memory(of_cells.memory, arrays, images),
+        "waiting": [[name, _told_memory(one, arrays, images)] for name, one in of_cells.waiting],
     }
     head["arrays"] = [[array.dtype.str, list(array.shape)] for array in arrays.held]
     told = json.dumps(head).encode()
@@ -76,26 +67,10 @@ def decode_checkpoint(data: bytes, image_of: Callable[[str], Array]) -> tuple[in
         The bytes are no whole checkpoint.
     """
     head, arrays = _parts(data)
-    darks = DarkMemory(
-        kept=tuple((told["index"], _dark(told, image_of)) for told in head["kept"]),
-        next_index=head["next_index"],
-        series=None if head["series"] is None else _series(head["series"], image_of),
-    )
-    memory = AnalyserMemory(
-        darks=darks,
-        parameters=_array(head["parameters"], arrays),
-        chi_square=head["chi_square"],
-        misfits=head["misfits"],
-        sums=_sums(head["sums"], arrays),
-        sum_began_ns=head["sum_began_ns"],
-        textures=tuple(_sums(told, arrays) for told in head["textures"]),
-        onsets=_onsets(head["onsets"], arrays),
-        lags=tuple(_lag(told, arrays) for told in head["lags"]),
-        judge=_judge(head["judge"], arrays),
-        told_dark=head["told_dark"],
-        told_offset=head["told_offset"],
-        rings_checked=head["rings_checked"],
-    )
+    memory = _memory(head["memory"], arrays, image_of)
+    if head["several_cells"]:
+        waiting = tuple((name, _memory(told, arrays, image_of)) for name, told in head["waiting"])
+        return head["row"], Checkpoint(CellsMemory(head["current"], memory, waiting), tuple(head["flags"]))
     return head["row"], Checkpoint(memory, tuple(head["flags"]))
 
 
@@ -118,9 +93,9 @@ def images_of_checkpoint(data: bytes) -> frozenset[str]:
     InputFileError
         The bytes are no whole checkpoint.
     """
-    head = _parts(data)[0]
-    series = [head["series"]] if head["series"] is not None else []
-    return frozenset(told["image"] for told in [*head["kept"], *series])
+    told = _parts(data)[0]["memory"]  # the darks are the detector's: those of other cells' memories are the same
+    series = [told["series"]] if told["series"] is not None else []
+    return frozenset(dark["image"] for dark in [*told["kept"], *series])
 
 
 class _Arrays:
@@ -151,6 +126,49 @@ def _parts(data: bytes) -> tuple[dict[str, Any], list[Array]]:
         arrays.append(read_only(np.frombuffer(body[at : at + size], dtype=dtype).reshape(shape)))
         at += size
     return head, arrays
+
+
+def _told_memory(memory: AnalyserMemory, arrays: _Arrays, images: dict[str, Array]) -> dict[str, Any]:
+    return {
+        "parameters": arrays.add(memory.parameters),
+        "chi_square": memory.chi_square,
+        "misfits": memory.misfits,
+        "sums": _told_sums(memory.sums, arrays),
+        "sum_began_ns": memory.sum_began_ns,
+        "textures": [_told_sums(sums, arrays) for sums in memory.textures],
+        "onsets": _told_onsets(memory.onsets, arrays),
+        "lags": [_told_lag(lag, arrays) for lag in memory.lags],
+        "judge": _told_judge(memory.judge, arrays),
+        "told_dark": memory.told_dark,
+        "told_offset": memory.told_offset,
+        "rings_checked": memory.rings_checked,
+        "next_index": memory.darks.next_index,
+        "kept": [_told_dark(index, dark, images) for index, dark in memory.darks.kept],
+        "series": _told_series(memory.darks, images),
+    }
+
+
+def _memory(told: dict[str, Any], arrays: list[Array], image_of: Callable[[str], Array]) -> AnalyserMemory:
+    darks = DarkMemory(
+        kept=tuple((dark["index"], _dark(dark, image_of)) for dark in told["kept"]),
+        next_index=told["next_index"],
+        series=None if told["series"] is None else _series(told["series"], image_of),
+    )
+    return AnalyserMemory(
+        darks=darks,
+        parameters=_array(told["parameters"], arrays),
+        chi_square=told["chi_square"],
+        misfits=told["misfits"],
+        sums=_sums(told["sums"], arrays),
+        sum_began_ns=told["sum_began_ns"],
+        textures=tuple(_sums(texture, arrays) for texture in told["textures"]),
+        onsets=_onsets(told["onsets"], arrays),
+        lags=tuple(_lag(lag, arrays) for lag in told["lags"]),
+        judge=_judge(told["judge"], arrays),
+        told_dark=told["told_dark"],
+        told_offset=told["told_offset"],
+        rings_checked=told["rings_checked"],
+    )
 
 
 def _told_sums(sums: BinSums | None, arrays: _Arrays) -> dict[str, int | None] | None:

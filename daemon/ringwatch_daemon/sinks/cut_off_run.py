@@ -8,11 +8,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from ringwatch_daemon.core.clock import NS_PER_S
 from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.core.ledger import REMEMBERED_IDS, EnteredRow
-from ringwatch_daemon.core.records import FrameState, Totals
+from ringwatch_daemon.core.records import CyclingSamples, FrameState, Totals
 from ringwatch_daemon.core.resumption import Resumption, WaitingFrame
 from ringwatch_daemon.sinks.run_memory import (
     SEQUENCE,
@@ -123,7 +124,7 @@ def _resumption(entry: h5py.Group, identity: RunIdentity, folder: Path, last_wri
         ),
         waiting=tuple(_waiting(entry, rows)),
         samples=_samples(entry),
-        event_kinds=frozenset(kind.decode() for kind in entry["events/kind"][: int(entry["ledger/events"][()])]),
+        event_kinds=_event_kinds(entry),
         checkpoint=checkpoint_at(folder, rows),
     )
 
@@ -159,11 +160,35 @@ def _waiting(entry: h5py.Group, rows: int) -> list[WaitingFrame]:
         block = slice(first, min(first + _ROWS_AT_ONCE, rows))
         reasons = entry["cycling/at_frame/state"][block]
         stamps = entry["frames/timestamp_ns"][block]
+        cells = _cells_of(entry, "frames", block)
         unknown = np.flatnonzero((reasons != b"KNOWN") & (stamps > 0))
-        found += [WaitingFrame(first + int(at), int(stamps[at]), Coupling(reasons[at].decode())) for at in unknown]
+        found += [
+            WaitingFrame(first + int(at), int(stamps[at]), Coupling(reasons[at].decode()), cells[at].decode())
+            for at in unknown
+        ]
     return found
 
 
-def _samples(entry: h5py.Group) -> CyclerSamples:
-    count = int(entry["ledger/samples"][()])
-    return CyclerSamples(**{each.name: entry[f"cycling/{each.name}"][:count] for each in fields(CyclerSamples)})
+def _samples(entry: h5py.Group) -> tuple[CyclingSamples, ...]:
+    whole = slice(0, int(entry["ledger/samples"][()]))
+    columns = {each.name: entry[f"cycling/{each.name}"][whole] for each in fields(CyclerSamples)}
+    cells = _cells_of(entry, "cycling", whole)
+    return tuple(
+        CyclingSamples(
+            CyclerSamples(**{name: values[cells == cell] for name, values in columns.items()}), cell.decode()
+        )
+        for cell in np.unique(cells)
+    )
+
+
+def _event_kinds(entry: h5py.Group) -> frozenset[tuple[str, str]]:
+    whole = slice(0, int(entry["ledger/events"][()]))
+    kinds, cells = entry["events/kind"][whole], _cells_of(entry, "events", whole)
+    return frozenset((cell.decode(), kind.decode()) for cell, kind in zip(cells, kinds, strict=True))
+
+
+def _cells_of(entry: h5py.Group, table: str, rows: slice) -> NDArray[np.bytes_]:
+    """(rows,) name of the cell of each; empty in a run of one."""
+    if f"{table}/cell" in entry:
+        return np.asarray(entry[f"{table}/cell"][rows])
+    return np.full(rows.stop - rows.start, b"", dtype="S1")

@@ -21,8 +21,9 @@ from ringwatch_daemon.sinks.growing_table import Field
 from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
 
 STATE = f"S{STATE_WIDTH}"
-TEXT = "S512"
-"""Texts of events; longer ones are cut."""
+TEXT_WIDTH = 512
+"""Of texts of events; longer ones are cut."""
+TEXT = f"S{TEXT_WIDTH}"
 
 VALUES_A_CHUNK = 1024
 PATTERNS_A_CHUNK = 64
@@ -85,6 +86,7 @@ _LONG_NAMES = {
     "kind": "what happened",
     "text": "in one sentence",
     "sigma_h": "uncertainty of the time",
+    "cell": "name of the cell, empty where it concerns none or nobody knows",
 }
 
 _COUNTS = frozenset({"timestamp_ns", "cycler_timestamp_ns", "cycle", "half_cycle", "step"})
@@ -132,20 +134,23 @@ def start_entry(file: h5py.File, start: RunStart) -> h5py.Group:
 
 def frame_fields(start: RunStart) -> tuple[Field, ...]:
     """Every (frames, ...) dataset of the run."""
-    return (*_pattern_fields(start), *_ledger_fields(), *_tracking_fields(start.columns), *_cell_fields())
+    fixed = (*_pattern_fields(start), *_ledger_fields(), *_tracking_fields(start.columns), *_cell_fields())
+    return (*fixed, *_name_of_cell("frames", several_cells=bool(start.cells)))
 
 
-def sample_fields() -> tuple[Field, ...]:
-    """Every (samples) dataset: the cycler's own series."""
-    return tuple(
+def sample_fields(*, several_cells: bool = False) -> tuple[Field, ...]:
+    """Every (samples) dataset: the own series of the cycler, or of all cyclers in the order in which they told."""
+    series = (
         _value(f"cycling/{entry.name}", np.int64 if entry.name in _COUNTS else np.float64)
         for entry in fields(CyclerSamples)
     )
+    return (*series, *_name_of_cell("cycling", several_cells=several_cells))
 
 
-def event_fields() -> tuple[Field, ...]:
+def event_fields(*, several_cells: bool = False) -> tuple[Field, ...]:
     """Every (events) dataset."""
     return (
+        *_name_of_cell("events", several_cells=several_cells, rows=EVENTS_A_CHUNK),
         _value("events/timestamp_ns", np.int64, rows=EVENTS_A_CHUNK),
         _value("events/frame", np.int64, rows=EVENTS_A_CHUNK),
         _value("events/kind", STATE, rows=EVENTS_A_CHUNK),
@@ -297,6 +302,11 @@ def _cell_fields() -> Iterator[Field]:
             long_name = "whether the state of the cell is known, or why not"
             field = Field(field.path, dtype, field.chunk, blank=b"", attributes=_attributes(long_name, ""))
         yield field
+
+
+def _name_of_cell(table: str, *, several_cells: bool, rows: int = VALUES_A_CHUNK) -> Iterator[Field]:
+    if several_cells:
+        yield _value(f"{table}/cell", STATE, rows=rows)
 
 
 def _value(path: str, dtype: Any, *, rows: int = VALUES_A_CHUNK) -> Field:

@@ -1,10 +1,13 @@
 """The PVs of an areaDetector that tell about its frames, and what they last said."""
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 
 from ringwatch_daemon.sources.metadata import is_on
 from ringwatch_daemon.sources.times import Scalar
+
+_CELLS_REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +24,20 @@ class AreaDetectorPvs:
         PV that is 1 while the detector acquires; empty for none.
     callbacks
         ``EnableCallbacks_RBV`` of the plugin that serves the frames; empty for none.
+    cell
+        PV that names the cell in the beam; empty for none.
     """
 
     metadata: tuple[tuple[str, str], ...] = ()
     offset: tuple[str, ...] = ()
     acquiring: str = ""
     callbacks: str = ""
+    cell: str = ""
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every PV, once."""
-        names = (*(pv for _, pv in self.metadata), *self.offset, self.acquiring, self.callbacks)
+        names = (*(pv for _, pv in self.metadata), *self.offset, self.acquiring, self.callbacks, self.cell)
         return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -65,15 +71,20 @@ class DetectorState:
         self._values: dict[str, Scalar] = {}
         self._offset_ended: dict[str, tuple[int, int]] = {}
         self._offset_began: dict[str, int] = {}
+        self._cells: deque[tuple[int, Scalar]] = deque(maxlen=_CELLS_REMEMBERED)
 
     def tell(self, pv: str, value: Scalar | None, *, stamp_ns: int = 0) -> None:
         """Note a new value with its time, or None when the PV is gone."""
         with self._lock:
             if value is None:
                 self._values.pop(pv, None)
+                if pv == self._pvs.cell:
+                    self._cells.clear()  # what it said meanwhile is not known
                 return
             if pv in self._pvs.offset:
                 self._note_offset(pv, on=is_on(value), stamp_ns=stamp_ns)
+            if pv == self._pvs.cell:
+                self._cells.append((stamp_ns, value))
             self._values[pv] = value
 
     def _note_offset(self, pv: str, *, on: bool, stamp_ns: int) -> None:
@@ -98,6 +109,18 @@ class DetectorState:
                 if is_on(self._values.get(pv)) or began_ns < stamp_ns <= ended_ns:
                     return pv
         return ""
+
+    def cells_between(self, start_ns: int, end_ns: int) -> tuple[Scalar, ...]:
+        """What the PV of the cell said during an exposure, in its order: one value unless it changed meanwhile.
+
+        A frame is seen after its exposure was, when the next cell may be in the beam already: the stamps decide.
+        Empty where the PV has not spoken since the connection came up, or only later.
+        """
+        with self._lock:
+            told = list(self._cells)
+        before = [value for stamp_ns, value in told if stamp_ns <= start_ns][-1:]
+        during = [value for stamp_ns, value in told if start_ns < stamp_ns <= end_ns]
+        return tuple(dict.fromkeys([*before, *during]))
 
     @property
     def acquiring(self) -> bool | None:

@@ -177,6 +177,7 @@ class FileSource:
                 conditions=details.conditions,
                 offset_subtracted=details.offset_subtracted,
                 attributes=attributes_from_metadata(found.header),
+                cell=details.cell,
             )
         )
 

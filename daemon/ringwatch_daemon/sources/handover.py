@@ -109,6 +109,7 @@ class Handover:
     def _take(self, arrival: Arrival, details: FrameDetails, image: Callable[[], NDArray[Any]]) -> None:
         received_ns = self._clock.utc_ns()
         timestamp_ns = self._timestamp_ns(arrival, details)
+        cell = details.cell or self._cell_at(timestamp_ns, details.exposure_s)
         try:
             self._check_wanted(arrival)
             pixels = image()
@@ -133,6 +134,7 @@ class Handover:
                 conditions=details.conditions,
                 offset_subtracted=details.offset_subtracted,
                 attributes=_attributes_with_stamps(arrival),
+                cell=cell,
             )
         )
 
@@ -153,6 +155,14 @@ class Handover:
         if not is_set(stamp_ns):  # told as it is: 0 where it was never set, or a time beyond all sense
             return arrival.stamp_ns if arrival.stamp_ns > EARLIEST_NS else 0
         return mid_exposure_ns(stamp_ns=stamp_ns, exposure_s=details.exposure_s, marks=self._marks)
+
+    def _cell_at(self, timestamp_ns: int, exposure_s: float) -> str:
+        """The cell that the PV beside the image names, over the whole exposure."""
+        half_ns = round(exposure_s / 2 * NS_PER_S) if exposure_s > 0 else 0
+        told = self._state.cells_between(timestamp_ns - half_ns, timestamp_ns + half_ns)
+        if len(told) > 1:
+            return repr(" then ".join(map(str, told)))
+        return self._names.cell_named(told[0]) if told else ""
 
     def _compare_clocks(self, arrival: Arrival, details: FrameDetails, received_ns: int) -> None:
         """Say once when the stamps and this machine's clock do not agree."""

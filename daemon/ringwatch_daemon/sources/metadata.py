@@ -31,6 +31,10 @@ class MetadataNames:
         Values of those that mean dark.
     offset_subtracted
         Names that are 1 (or ``Enable``, ``Yes``, ``On``) when the detector took its own dark off.
+    cell
+        Names that tell which of several cells is in the beam.
+    cells
+        (what they tell, name of the cell).
     """
 
     exposure: tuple[str, ...] = (
@@ -51,6 +55,13 @@ class MetadataNames:
     dark: tuple[str, ...] = ()
     dark_values: tuple[str, ...] = ("1", "true", "yes", "dark", "closed", "close")
     offset_subtracted: tuple[str, ...] = ("PEUseOffset", "offset_subtracted")
+    cell: tuple[str, ...] = ()
+    cells: tuple[tuple[str, str], ...] = ()
+
+    def cell_named(self, told: Scalar | None) -> str:
+        """The cell that is meant; what was told, in quotes, where that is none, and nothing where nothing was told."""
+        text = _text_or_none(told)
+        return dict(self.cells).get(text, repr(text)) if text else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class FrameDetails:
     conditions: DetectorConditions = field(default_factory=DetectorConditions)
     kind: FrameKind = FrameKind.LIGHT
     offset_subtracted: bool = False
+    cell: str = ""
 
 
 def details_from_metadata(metadata: Mapping[str, Scalar], names: MetadataNames) -> FrameDetails:
@@ -83,6 +95,7 @@ def details_from_metadata(metadata: Mapping[str, Scalar], names: MetadataNames) 
         ),
         kind=_kind(first_present(metadata, names.dark), names.dark_values),
         offset_subtracted=is_on(first_present(metadata, names.offset_subtracted)),
+        cell=names.cell_named(first_present(metadata, names.cell)),
     )
 
 

@@ -5,8 +5,8 @@ the cell -> record.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from ringwatch_daemon.core.intake import (
 from ringwatch_daemon.core.ledger import Admission, Ledger
 from ringwatch_daemon.core.ports import FrameAnalyser
 from ringwatch_daemon.core.records import (
-    CellStateUpdate,
     Checkpoint,
     CyclingSamples,
     Event,
@@ -38,17 +37,15 @@ from ringwatch_daemon.core.records import (
     Status,
 )
 from ringwatch_daemon.core.resumption import Resumption
-from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerProblem
+from ringwatch_daemon.workers.cell_follower import CellFollower, Told
 from ringwatch_daemon.workers.early_records import EarlyRecords
-from ringwatch_daemon.workers.stored_samples import StoredSamples
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
-from ringwatch_pipelines.cell.cell_watch import CellWatch
-from ringwatch_pipelines.cell.coupling import CoupledSamples, Coupler
-from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
+from ringwatch_pipelines.cell.cycling import CellState, Coupling
 from ringwatch_pipelines.errors import RingwatchError
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.results import FrameResult, Notice
 from ringwatch_pipelines.scans import Measured, Scan
+from ringwatch_pipelines.several_cells import CellsMemory
 
 LOG = logging.getLogger(__name__)
 STATUS_EVERY_S = 1.0
@@ -73,19 +70,17 @@ class AnalysisParts:
 
     intake: Intake
     analyser: FrameAnalyser
-    coupler: Coupler | None
-    cycler: Channel[CyclerItem] | None
     records: Channel[Record]
     begin_run: Callable[[int], RunStart]
     """Makes the run's start from the UTC nanoseconds of its first arrival."""
     clock: Clock
     tell: Callable[[bool, str], None]
     """Hears whether the source is connected, and one line about it, whenever that changes."""
-    cell_watch: CellWatch | None = None
-    """Looks for short circuits in the coupler's timeline."""
+    cells: tuple[CellFollower, ...] = ()
+    """Every cell of the run; one without a name where there is only one."""
     turned: Turned = lambda _: None
     """Hears of each turn of the loop, and whether a frame or notice was taken."""
-    remember: Callable[[], AnalyserMemory] | None = None
+    remember: Callable[[], AnalyserMemory | CellsMemory] | None = None
     """What the frames so far leave to the next one, for a run that may be cut off; None to keep nothing."""
     resumed: Resumption | None = None
     """The run to go on with, of a process that was cut off."""
@@ -105,7 +100,7 @@ class AnalysisStage:
         self._latency_s = NAN
         self._next_status_s = 0.0
         self._early = EarlyRecords()
-        self._stored: StoredSamples | None = None
+        self._cells = {cell.name: cell for cell in parts.cells}
         self._taking_up = parts.resumed is not None
 
     def run(self) -> None:
@@ -118,7 +113,7 @@ class AnalysisStage:
             if self._parts.resumed is not None:
                 self._resume(self._parts.resumed)
             why = self._work_off_intake()
-            while self._wanted and self._take_cycler(TAKE_WAIT_S):
+            while self._wanted and self._take_cyclers(TAKE_WAIT_S):
                 self._parts.turned(False)
         finally:
             self._end(why)
@@ -130,7 +125,7 @@ class AnalysisStage:
                 item = self._parts.intake.take(TAKE_WAIT_S)
             except ChannelClosed as end:
                 return str(end)
-            self._take_cycler(0.0)
+            self._take_cyclers(0.0)
             if item is not None:
                 self._take(item)
             self._tell_status()
@@ -164,12 +159,12 @@ class AnalysisStage:
         outcome = self._analyse(frame, admission)
         self._settle(frame, admission, outcome)
         for notice in outcome.result.notices if outcome.result else ():
-            self._take_notice(notice, admission.timestamp_ns, _row(admission))
+            self._take_notice(notice, admission.timestamp_ns, _row(admission), self._name_of(frame))
         self._latency_s = (self._parts.clock.utc_ns() - frame.received_ns) / NS_PER_S
 
-    def _take_notice(self, notice: Notice, now_ns: int, row: int) -> None:
+    def _take_notice(self, notice: Notice, now_ns: int, row: int, cell_name: str) -> None:
         at_ns = now_ns if notice.timestamp_ns is None else notice.timestamp_ns
-        self._event(at_ns, row, notice.kind, notice.text, notice.sigma_h)
+        self._put_event(Event(at_ns, row, notice.kind, notice.text, notice.sigma_h, cell_name))
         if notice.standing and notice.text not in self._flags:
             self._flags.append(notice.text)
 
@@ -226,8 +221,6 @@ class AnalysisStage:
         if row is None:
             return
         self._ledger.settle(outcome.state, outcome.reason)
-        coupler = self._parts.coupler
-        cell = CellState() if coupler is None else coupler.state_for_frame(row=row, timestamp_ns=admission.timestamp_ns)
         record = FrameRecord(
             row=row,
             unique_id=frame.unique_id,
@@ -239,10 +232,21 @@ class AnalysisStage:
             reason=str(outcome.reason),
             text=outcome.text,
             result=outcome.result,
-            cell=cell,
+            cell=self._state_at(row, admission.timestamp_ns, frame),
             checkpoint=self._checkpoint(outcome),
+            cell_name=self._name_of(frame),
         )
         self._put(record)
+
+    def _name_of(self, frame: Measured | DroppedFrame) -> str:
+        """The cell in the beam; empty in a run of one, and where nobody knows."""
+        return frame.cell if frame.cell in self._cells else ""
+
+    def _state_at(self, row: int, timestamp_ns: int, frame: Measured | DroppedFrame) -> CellState:
+        follower = self._cells.get(self._name_of(frame))
+        if follower is not None:
+            return follower.state_at(row=row, timestamp_ns=timestamp_ns)
+        return CellState(state=Coupling.UNKNOWN_CELL) if self._cells else CellState()
 
     def _checkpoint(self, outcome: _Outcome) -> Checkpoint | None:
         """What stands after a frame; None where the frame was not looked at and changed nothing."""
@@ -252,41 +256,18 @@ class AnalysisStage:
         flags = dict.fromkeys([*self._flags, *standing])
         return Checkpoint(self._parts.remember(), tuple(flags))
 
-    def _take_cycler(self, timeout_s: float) -> bool:
-        """Take what the cycler has, waiting up to `timeout_s` for something; False when no more will come."""
-        if self._parts.cycler is None:
-            return False
-        try:
-            items = self._parts.cycler.take_all(timeout_s)
-        except ChannelClosed:
-            return False
-        for item in items:
-            match item:
-                case CyclerProblem():
-                    self._event(self._parts.clock.utc_ns(), -1, "CYCLER", item.text)
-                case CyclerSamples():
-                    self._take_samples(item)
-        return True
+    def _take_cyclers(self, timeout_s: float) -> bool:
+        """Take what the cyclers have, waiting up to `timeout_s` for something; False when no more will come."""
+        for cell in self._parts.cells:
+            self._take_told(cell, cell.take(timeout_s))
+        return not all(cell.ended for cell in self._parts.cells)
 
-    def _take_samples(self, samples: CyclerSamples) -> None:
-        assert self._parts.coupler is not None
-        coupled = self._parts.coupler.take_samples(samples)
-        new = coupled.samples if self._stored is None else self._stored.new_of(coupled.samples)
-        if new.timestamp_ns.size:
-            self._put(CyclingSamples(new))
-        self._put_coupled(coupled)
-        self._watch_cell()
-
-    def _put_coupled(self, coupled: CoupledSamples) -> None:
-        if coupled.earlier:
-            rows = np.array([earlier.row for earlier in coupled.earlier], dtype=np.int64)
-            self._put(CellStateUpdate(rows, tuple(earlier.state for earlier in coupled.earlier)))
-
-    def _watch_cell(self, told: frozenset[str] = frozenset()) -> None:
-        if self._parts.cell_watch is not None:
-            for notice in self._parts.cell_watch.look():
-                if notice.kind not in told:
-                    self._take_notice(notice, self._parts.clock.utc_ns(), -1)
+    def _take_told(self, cell: CellFollower, told: Iterable[Told]) -> None:
+        for each in told:
+            if isinstance(each, Notice):
+                self._take_notice(each, self._parts.clock.utc_ns(), -1, cell.name)
+            else:
+                self._put(each)
 
     def _resume(self, run: Resumption) -> None:
         """Go on where the process was that was cut off."""
@@ -299,17 +280,8 @@ class AnalysisStage:
         down_s = (now_ns - run.last_write_ns) / NS_PER_S
         text = f"the run goes on after {run.totals.announced} rows: the daemon was down for {down_s:.1f} s"
         self._event(now_ns, -1, "RESUMED", text)
-        if self._parts.coupler is not None:
-            self._resume_coupling(self._parts.coupler, run)
-
-    def _resume_coupling(self, coupler: Coupler, run: Resumption) -> None:
-        for frame in run.waiting:
-            coupler.wait_again(row=frame.row, timestamp_ns=frame.timestamp_ns, reason=frame.reason)
-        self._stored = StoredSamples(run.samples)
-        # The file holds charges filled in as well; a cycler that tells its own tells them again.
-        untold = np.full(run.samples.charge_C.shape, NAN)
-        self._put_coupled(coupler.take_samples(replace(run.samples, charge_C=untold)))
-        self._watch_cell(run.event_kinds)
+        for cell in self._parts.cells:
+            self._take_told(cell, cell.resume(run))
 
     def _begin(self, started_ns: int) -> None:
         start = self._parts.begin_run(started_ns)
@@ -322,7 +294,7 @@ class AnalysisStage:
         if self._started:
             self._wanted = self._hand_on(record)
         elif isinstance(record, CyclingSamples):
-            self._early.add_samples(record.samples)
+            self._early.add_samples(record)
         elif isinstance(record, Event):
             self._early.add_event(record)
 
@@ -334,9 +306,12 @@ class AnalysisStage:
             self._parts.turned(False)
         return True
 
-    def _event(self, timestamp_ns: int, row: int, kind: str, text: str, sigma_h: float = NAN) -> None:
-        LOG.info("%s: %s", kind, text)
-        self._put(Event(timestamp_ns, row, kind, text, sigma_h))
+    def _event(self, timestamp_ns: int, row: int, kind: str, text: str) -> None:
+        self._put_event(Event(timestamp_ns, row, kind, text))
+
+    def _put_event(self, event: Event) -> None:
+        LOG.info("%s: %s", f"{event.kind} of {event.cell_name}" if event.cell_name else event.kind, event.text)
+        self._put(event)
 
     def _tell_status(self) -> None:
         now_s = self._parts.clock.monotonic_s()
@@ -347,8 +322,7 @@ class AnalysisStage:
     def _status(self) -> Status:
         parts = self._parts
         queues = [*parts.intake.levels(), parts.records.level()]
-        if parts.cycler is not None:
-            queues.append(parts.cycler.level())
+        queues += [level for cell in parts.cells if (level := cell.level()) is not None]
         return Status(
             timestamp_ns=parts.clock.utc_ns(),
             source_state=self._source_state,
@@ -364,9 +338,9 @@ class AnalysisStage:
             self._put(self._status())
             self._put(RunStop(self._parts.clock.utc_ns(), why, self._ledger.totals, tuple(self._flags)))
         self._parts.records.close()
-        if self._parts.cycler is not None:
+        for cell in self._parts.cells:
             # A cycler that waits for room must not wait for a stage that has gone.
-            self._parts.cycler.close()
+            cell.close()
 
 
 def _row(admission: Admission) -> int:

@@ -15,19 +15,20 @@ MERGED = 1024
 
 
 class EarlyRecords:
-    """Keeps every sample of the cycler, and the newest events."""
+    """Keeps every sample of the cyclers, and the newest events."""
 
     def __init__(self) -> None:
-        self._merged: list[CyclerSamples] = []
-        self._single: list[CyclerSamples] = []
+        self._merged: list[CyclingSamples] = []
+        self._single: dict[str, list[CyclerSamples]] = {}
         self._events: deque[Event] = deque(maxlen=NEWEST_EVENTS)
 
-    def add_samples(self, samples: CyclerSamples) -> None:
-        """Keep a stretch of the cycler's series."""
-        self._single.append(samples)
-        if len(self._single) >= MERGED:
-            self._merged.append(_merged(self._single))
-            self._single.clear()
+    def add_samples(self, record: CyclingSamples) -> None:
+        """Keep a stretch of a cycler's series."""
+        single = self._single.setdefault(record.cell_name, [])
+        single.append(record.samples)
+        if len(single) >= MERGED:
+            self._merged.append(CyclingSamples(_merged(single), record.cell_name))
+            single.clear()
 
     def add_event(self, event: Event) -> None:
         """Keep an event; the oldest one goes when there are too many."""
@@ -35,8 +36,8 @@ class EarlyRecords:
 
     def release(self) -> tuple[Record, ...]:
         """Everything kept, samples first; afterwards nothing is."""
-        samples = (CyclingSamples(stretch) for stretch in (*self._merged, *self._single))
-        records: tuple[Record, ...] = (*samples, *self._events)
+        single = [CyclingSamples(stretch, name) for name, found in self._single.items() for stretch in found]
+        records: tuple[Record, ...] = (*self._merged, *single, *self._events)
         self._merged.clear()
         self._single.clear()
         self._events.clear()

@@ -60,8 +60,10 @@ class Run:
 
     Parameters
     ----------
+    cyclers
+        One for each cell that has one.
     ended
-        Hears the name of each stage that has ended, well or not: ``source``, ``analysis``, ``sinks``, ``cycler``.
+        Hears the name of each stage that has ended, well or not: ``source``, ``analysis``, ``sinks``, ``cycler 1``.
     """
 
     def __init__(
@@ -71,14 +73,14 @@ class Run:
         intake: Intake,
         analysis: AnalysisStage,
         sinks: SinkStage,
-        cycler: CyclerStage | None,
+        cyclers: tuple[CyclerStage, ...] = (),
         ended: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._intake = intake
         self._analysis = analysis
         self._sinks = sinks
-        self._cycler = cycler
+        self._cyclers = cyclers
         self._ended = ended
 
     def execute(
@@ -126,8 +128,8 @@ class Run:
             "analysis": self._analysis.run,
             "source": lambda: self._source.run(self._intake, stop),
         }
-        if self._cycler is not None:
-            work["cycler"] = partial(self._cycler.run, cycler_stop)
+        for number, cycler in enumerate(self._cyclers, start=1):
+            work[f"cycler {number}"] = partial(cycler.run, cycler_stop)
         return {
             name: _StageThread(name, do, stop=stop, failures=failures, ended=self._ended) for name, do in work.items()
         }

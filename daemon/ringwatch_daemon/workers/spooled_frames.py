@@ -88,6 +88,7 @@ def key_in(path: Path) -> tuple[int, int, int]:
 def _told(frame: Frame) -> dict[str, Any]:
     return {name: getattr(frame, name) for name in _PLAIN} | {
         "kind": frame.kind.value,
+        "cell": frame.cell,
         "conditions": asdict(frame.conditions),
         "attributes": [[name, _plain(value)] for name, value in frame.attributes],
         "dtype": frame.image.dtype.str,
@@ -106,6 +107,7 @@ def _frame(head: dict[str, Any], image: np.ndarray[Any, Any]) -> Frame:
         kind=FrameKind(head["kind"]),
         conditions=DetectorConditions(**head["conditions"]),
         attributes=tuple((name, value) for name, value in head["attributes"]),
+        cell=head.get("cell", ""),
     )
 
 

@@ -36,6 +36,12 @@ class CyclerSamples:
     charge_C: FloatArray
 
 
+def no_samples() -> CyclerSamples:
+    """The series of a cycler that has told nothing yet."""
+    whole, real = np.zeros(0, dtype=np.int64), np.zeros(0)
+    return CyclerSamples(whole, whole, real, real, whole, whole, real)
+
+
 class Coupling(StrEnum):
     """Whether the state of the cell at a frame is known, or why not."""
 
@@ -45,6 +51,8 @@ class Coupling(StrEnum):
     AFTER_LAST_SAMPLE = "AFTER_LAST_SAMPLE"
     GAP_IN_CYCLER = "GAP_IN_CYCLER"
     NO_TIMESTAMP = "NO_TIMESTAMP"
+    UNKNOWN_CELL = "UNKNOWN_CELL"
+    """Of several cells, nobody knows which one was in the beam."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,8 @@ class DarkStore:
 
     def recall(self, memory: DarkMemory) -> None:
         """Go on from what another store with the same darks beforehand has seen."""
-        self._kept.update(memory.kept)
+        beforehand = {index: dark for index, dark in self._kept.items() if index < self._known_beforehand}
+        self._kept = beforehand | dict(memory.kept)
         self._next_index = memory.next_index
         self._series = memory.series
 

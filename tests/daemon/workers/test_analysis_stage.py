@@ -25,6 +25,7 @@ from ringwatch_daemon.core.records import (
     Status,
 )
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
+from ringwatch_daemon.workers.cell_follower import CellFollower
 from ringwatch_daemon.workers.cycler_stage import CyclerProblem
 from ringwatch_pipelines.cell.coupling import Coupler
 from ringwatch_pipelines.cell.cycling import Coupling
@@ -34,6 +35,10 @@ from ringwatch_pipelines.frames import FrameKind
 from ringwatch_pipelines.results import FrameResult, Notice, Refusal
 
 PATIENCE_S = 20.0
+
+
+def followed(found):
+    return CellFollower(coupler=Coupler(Timeline(max_gap_s=3600.0), area_cm2=1.0), found=found)
 
 
 class Bench:
@@ -49,8 +54,7 @@ class Bench:
         parts = AnalysisParts(
             intake=self.intake,
             analyser=self.analyser,
-            coupler=Coupler(Timeline(max_gap_s=3600.0), area_cm2=1.0) if cycler else None,
-            cycler=self.cycler,
+            cells=(followed(self.cycler),) if self.cycler is not None else (),
             records=self.records,
             begin_run=begin_run,
             clock=self.clock,

@@ -10,7 +10,7 @@ from ringwatch_daemon.workers.early_records import MERGED, NEWEST_EVENTS, EarlyR
 def test_samples_come_first_and_nothing_stays():
     early = EarlyRecords()
     early.add_event(Event(START_NS, -1, "STALL", "silence"))
-    early.add_samples(cycling_samples().samples)
+    early.add_samples(cycling_samples())
     assert [type(record) for record in early.release()] == [CyclingSamples, Event]
     assert early.release() == ()
 
@@ -19,7 +19,7 @@ def test_a_week_without_a_frame_keeps_every_sample_in_few_stretches():
     early = EarlyRecords()
     count = 3 * MERGED + 10
     for first in range(count):
-        early.add_samples(cycling_samples(first=first, count=1).samples)
+        early.add_samples(cycling_samples(first=first, count=1))
     stretches = [record.samples for record in early.release()]
     assert len(stretches) == 3 + 10
     whole = cycling_samples(count=count).samples

@@ -9,6 +9,7 @@ from ringwatch_daemon.core.channels import Channel, ChannelClosed
 from ringwatch_daemon.core.intake import Intake, Overflow
 from ringwatch_daemon.core.records import Event
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
+from ringwatch_daemon.workers.cell_follower import CellFollower
 from ringwatch_pipelines.cell.cell_watch import CellWatch
 from ringwatch_pipelines.cell.coupling import Coupler
 from ringwatch_pipelines.cell.cycling import CyclerSamples
@@ -32,13 +33,11 @@ def events_of(analyser, samples=()):
     parts = AnalysisParts(
         intake=intake,
         analyser=analyser,
-        coupler=Coupler(timeline, area_cm2=1.0),
-        cycler=cycler,
         records=records,
         begin_run=start_of_a_run,
         clock=clock,
         tell=lambda connected, text: None,
-        cell_watch=CellWatch(timeline),
+        cells=(CellFollower(coupler=Coupler(timeline, area_cm2=1.0), found=cycler, watch=CellWatch(timeline)),),
     )
     AnalysisStage(parts).run()
     found = []

@@ -22,6 +22,7 @@ from ringwatch_daemon.core.records import (
 )
 from ringwatch_daemon.core.resumption import Resumption, WaitingFrame
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
+from ringwatch_daemon.workers.cell_follower import CellFollower
 from ringwatch_daemon.workers.stored_samples import StoredSamples
 from ringwatch_pipelines.cell.coupling import Coupler
 from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
@@ -43,7 +44,7 @@ def cut_off_run(samples: CyclerSamples) -> Resumption:
         newest=tuple(EnteredRow(row, row, stamps[row], FrameState.PROCESSED, "") for row in range(ROWS)),
         newest_received=frozenset(),
         waiting=tuple(WaitingFrame(row, stamps[row], Coupling.AFTER_LAST_SAMPLE) for row in range(21, ROWS)),
-        samples=samples,
+        samples=(CyclingSamples(samples),),
         event_kinds=frozenset(),
         checkpoint=None,
     )
@@ -56,8 +57,7 @@ def records_of(resumed: Resumption, *, samples: CyclerSamples, frames, spooled=(
     parts = AnalysisParts(
         intake=intake,
         analyser=ScriptedAnalyser(),
-        coupler=Coupler(Timeline(max_gap_s=3600.0), area_cm2=1.0),
-        cycler=cycler,
+        cells=(CellFollower(coupler=Coupler(Timeline(max_gap_s=3600.0), area_cm2=1.0), found=cycler),),
         records=records,
         begin_run=start_of_a_run,
         clock=clock,

@@ -20,6 +20,7 @@ from ringwatch_daemon.core.errors import DetectorError, SinkError
 from ringwatch_daemon.core.intake import Intake, Overflow
 from ringwatch_daemon.core.records import FrameRecord, RunStop
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
+from ringwatch_daemon.workers.cell_follower import CellFollower
 from ringwatch_daemon.workers.cycler_stage import CyclerStage
 from ringwatch_daemon.workers.run import Run
 from ringwatch_daemon.workers.sink_stage import SinkStage
@@ -49,8 +50,7 @@ def run_of(
     parts = AnalysisParts(
         intake=intake,
         analyser=analyser or ScriptedAnalyser(),
-        coupler=Coupler(Timeline(max_gap_s=60.0), area_cm2=1.0) if cycler else None,
-        cycler=found,
+        cells=(CellFollower(coupler=Coupler(Timeline(max_gap_s=60.0), area_cm2=1.0), found=found),) if found else (),
         records=records,
         begin_run=start_of_a_run,
         clock=clock,
@@ -61,7 +61,7 @@ def run_of(
         intake=intake,
         analysis=AnalysisStage(parts),
         sinks=SinkStage(records=records, sinks=tuple(sinks)),
-        cycler=CyclerStage(reader=cycler, found=found) if cycler else None,
+        cyclers=(CyclerStage(reader=cycler, found=found),) if cycler else (),
     )
     run.execute(stop or threading.Event(), on_ready=on_ready, on_stopping=on_stopping)
 

@@ -83,8 +83,6 @@ class WatchedRun:
         parts = AnalysisParts(
             intake=intake,
             analyser=analyser,
-            coupler=None,
-            cycler=None,
             records=records,
             begin_run=start_of_a_run,
             clock=SystemClock(),
@@ -96,7 +94,6 @@ class WatchedRun:
             intake=intake,
             analysis=AnalysisStage(parts),
             sinks=SinkStage(records=records, sinks=(sink,), turned=heartbeat.stage("sinks")),
-            cycler=None,
             ended=heartbeat.ended,
         )
         self._stop = threading.Event()
