@@ -11,6 +11,7 @@ from ringwatch_pipelines.errors import GeometryError
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.reduction.folds import HistogramFold, SplitFold, WindowFold
+from ringwatch_pipelines.reduction.pixel_groups import pixel_groups
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,11 +51,13 @@ def histogram_fold(*, lists: BinLists, weight: FloatArray) -> HistogramFold:
     bin_of_pixel = np.full(weight.size, bins, dtype=dtype)
     bin_of_pixel[lists.pixels] = np.repeat(np.arange(bins, dtype=dtype), sizes)
     bin_of_pixel[weight.ravel() == 0] = bins
+    image = bin_of_pixel.reshape(weight.shape)
     return HistogramFold(
-        bin_of_pixel=read_only(bin_of_pixel.reshape(weight.shape)),
+        bin_of_pixel=read_only(image),
         weight=read_only(weight.astype(np.float32)),
         bins=bins,
         most_pixels=int(sizes.max(initial=0)),
+        groups=pixel_groups(image, bins=bins),
     )
 
 

@@ -149,8 +149,9 @@ class HistogramFold:
 
     def counts(self, frame: FoldInput) -> Counts:
         """Sums over one frame."""
-        grouped = self.groups is not None and self.groups.holds(frame.image.dtype)
-        raw, out_in_row = self._grouped(frame, self.groups) if grouped and self.groups else self._histogram(frame)
+        groups = self.groups
+        grouped = groups is not None and groups.holds(frame.image.dtype)
+        raw, out_in_row = self._grouped(frame, groups) if groups and grouped else self._histogram(frame)
         raw_squares: Sums = raw
         if frame.poisson:
             raw_squares = raw + self._lift(frame)

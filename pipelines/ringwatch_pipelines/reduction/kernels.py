@@ -25,24 +25,24 @@ def add_rows(  # noqa: PLR0917 - compiled functions take no keyword-only argumen
     first: int,
     last: int,
     sums: NDArray[Any],
-    bad_in_row: NDArray[np.int32],
+    out_in_row: NDArray[np.bool_],
 ) -> None:
-    """Add the counts of rows `first` to `last` to their bins; pixels out of limits are left out and counted.
+    """Add the counts of rows `first` to `last` to their bins; pixels out of limits are left out.
 
-    `sums` is (LANES, bins + 1); the last bin takes the pixels that never count.
+    `sums` is (LANES, bins + 1); the last bin takes the pixels that never count. `out_in_row` tells in which rows
+    there are counts out of limits, whether they would have counted or not.
     """
     columns = image.shape[1]
-    trash = sums.shape[1] - 1
     lane_0, lane_1, lane_2, lane_3 = sums[0], sums[1], sums[2], sums[3]
     whole = columns - columns % 4
     for row in range(first, last):
         counts = image[row]
         bins = bin_of_pixel[row]
-        bad = np.int32(0)
+        out = np.int32(0)
         for i in range(columns):
-            bad += np.int32((not ((counts[i] >= low) & (counts[i] <= high))) & (bins[i] != trash))
-        bad_in_row[row] = bad
-        if bad == 0:
+            out += np.int32(not ((counts[i] >= low) & (counts[i] <= high)))
+        out_in_row[row] = out > 0
+        if out == 0:
             for i in range(0, whole, 4):
                 lane_0[bins[i]] += counts[i]
                 lane_1[bins[i + 1]] += counts[i + 1]
@@ -63,19 +63,25 @@ def bad_pixels(  # noqa: PLR0917 - compiled functions take no keyword-only argum
     trash: int,
     low: Any,
     high: Any,
-    bad_in_row: NDArray[np.int32],
+    out_in_row: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """Flat indices, ascending, of the pixels out of limits that would have counted."""
+    rows, columns = image.shape
+    bad_in_row = np.zeros(rows, np.int64)
+    for row in range(rows):
+        if out_in_row[row]:
+            counts, bins, bad = image[row], bin_of_pixel[row], np.int32(0)
+            for i in range(columns):
+                bad += np.int32((not ((counts[i] >= low) & (counts[i] <= high))) & (bins[i] != trash))
+            bad_in_row[row] = bad
     found = np.empty(bad_in_row.sum(), np.int64)
     place = 0
-    columns = image.shape[1]
-    for row in range(image.shape[0]):
-        if bad_in_row[row] == 0:
-            continue
-        for i in range(columns):
-            if (not ((image[row, i] >= low) & (image[row, i] <= high))) & (bin_of_pixel[row, i] != trash):
-                found[place] = row * columns + i
-                place += 1
+    for row in range(rows):
+        if bad_in_row[row] > 0:
+            for i in range(columns):
+                if (not ((image[row, i] >= low) & (image[row, i] <= high))) & (bin_of_pixel[row, i] != trash):
+                    found[place] = row * columns + i
+                    place += 1
     return found
 
 
@@ -117,7 +123,7 @@ def add_split_rows(  # noqa: PLR0917 - compiled functions take no keyword-only a
     last: int,
     sums: FloatArray,
     squares: FloatArray,
-    bad_in_row: NDArray[np.int32],
+    out_in_row: NDArray[np.bool_],
 ) -> None:
     """Add ``c * counts`` and ``c**2 * max(counts, least_variance)`` of rows `first` to `last`.
 
@@ -159,7 +165,7 @@ def add_split_rows(  # noqa: PLR0917 - compiled functions take no keyword-only a
             else:
                 bad += spread > 0
             k += spread
-        bad_in_row[row] = bad
+        out_in_row[row] = bad > 0
 
 
 @compiled

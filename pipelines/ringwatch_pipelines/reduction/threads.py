@@ -6,10 +6,12 @@ and its OpenMP layer does not survive a fork.
 """
 
 import functools
-import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+R = TypeVar("R")
 
 
 @functools.cache
@@ -18,24 +20,31 @@ def _pool(process: int, workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix=f"integrate-{process}")
 
 
-def run_blocks(task: Callable[[int], object], *, blocks: int, threads: int) -> None:
-    """Call ``task(0)`` to ``task(blocks - 1)``, each once, on the calling thread and ``threads - 1`` others.
+def share_blocks(work: Callable[[Iterator[int]], R], *, blocks: int, threads: int) -> list[R]:
+    """Call `work` on the calling thread and ``threads - 1`` others, and return what each made.
 
-    Blocks are handed out one by one, so that a thread that lost its core delays little.
+    Parameters
+    ----------
+    work
+        Takes block after block, 0 to ``blocks - 1``, from one iterator that all of them share: each comes up once, and
+        a thread that lost its core delays little.
     """
-    if threads < 2 or blocks < 2:
-        for block in range(blocks):
-            task(block)
-        return
-    queue = itertools.count()
-
-    def work() -> None:
-        while (block := next(queue)) < blocks:
-            task(block)
-
-    others = [_pool(os.getpid(), threads - 1).submit(work) for _ in range(min(threads, blocks) - 1)]
+    # The next item of a range is fetched under the interpreter's lock, and so by one thread only.
+    left = iter(range(blocks))
+    others = [_pool(os.getpid(), threads - 1).submit(work, left) for _ in range(min(threads, blocks) - 1)]
     try:
-        work()
+        own = work(left)
     finally:
         for other in others:
-            other.result()
+            other.exception()
+    return [own, *(other.result() for other in others)]
+
+
+def run_blocks(task: Callable[[int], object], *, blocks: int, threads: int) -> None:
+    """Call ``task(0)`` to ``task(blocks - 1)``, each once, on the calling thread and ``threads - 1`` others."""
+
+    def work(mine: Iterator[int]) -> None:
+        for block in mine:
+            task(block)
+
+    share_blocks(work, blocks=blocks, threads=threads)
