@@ -19,6 +19,10 @@ from ringwatch_pipelines.quantities import sigma_from_fwhm
 _MARGIN_FWHM = 3.0
 """Lines this far outside the range still reach into it."""
 
+_TAIL_FWHM = 30.0
+"""Tails of lines this far outside the range still do. All that is seen of them is smooth: many background terms take
+them up, a measured background cannot, and a hump then does."""
+
 _LEAST_STRENGTH = 1e-6
 """So that a group of lines without any reference intensity still has a shape."""
 
@@ -48,7 +52,7 @@ class LineWidths:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhaseLines:
-    """The lines of one phase, by rising angle at the configured lattice.
+    """The lines of one phase, by rising angle at the configured lattice; those of which only a tail is seen come last.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ class PhaseLines:
     fwhm_deg
         (lines,) at the configured size and strain.
     strength
-        (lines,) reference intensity.
+        (lines,) reference intensity; 0 where only a tail is seen.
     group
         (lines,) which linear parameter of the phase the line belongs to.
     share
@@ -83,25 +87,44 @@ def lines_of_phase(*, phase: Phase, recipe: FitRecipe) -> PhaseLines:
     """Choose and group the lines; the groups hold for the whole run."""
     angles, slopes = phase.lattice.two_theta_deg(hkl=phase.reflections.hkl, wavelength_m=recipe.wavelength_m)
     widths = _widths(np.nan_to_num(angles, nan=180.0), recipe)
-    margin = _MARGIN_FWHM * widths.fwhm_deg(size_nm=phase.size_nm, strain=phase.strain)
-    low, high = recipe.two_theta_range_deg
-    index = np.flatnonzero((angles > low - margin) & (angles < high + margin))
-    index = index[np.argsort(angles[index], kind="stable")]
-    widths = _widths(angles[index], recipe)
     fwhm = widths.fwhm_deg(size_nm=phase.size_nm, strain=phase.strain)
-    group = _groups(phase.role, angles[index], fwhm, recipe.merge_fwhm)
+    index = _near(angles, recipe.two_theta_range_deg, _MARGIN_FWHM * fwhm)
+    group = _groups(phase.role, angles[index], fwhm[index], recipe.merge_fwhm)
     strength = phase.reflections.relative_intensity[index]
+    share, leads = _shares(phase.role, group, strength), _leads(group, strength)
+    tails = _tails(angles, index, fwhm, phase, recipe)
+    if tails.size:
+        part = np.maximum(phase.reflections.relative_intensity[tails], _LEAST_STRENGTH)
+        leads = np.append(leads, index.size + np.argmax(part))
+        group = np.append(group, np.full(tails.size, leads.size - 1))
+        share, strength = np.append(share, part / part.sum()), np.append(strength, np.zeros(tails.size))
+        index = np.append(index, tails)
     return PhaseLines(
         index=index,
         two_theta_deg=angles[index],
         slopes=slopes[index],
-        widths=widths,
-        fwhm_deg=fwhm,
+        widths=_widths(angles[index], recipe),
+        fwhm_deg=fwhm[index],
         strength=strength,
         group=group,
-        share=_shares(phase.role, group, strength),
-        leads=_leads(group, strength),
+        share=share,
+        leads=leads,
     )
+
+
+def _tails(
+    angles: FloatArray, near: NDArray[np.int64], fwhm: FloatArray, phase: Phase, recipe: FitRecipe
+) -> NDArray[np.int64]:
+    """Lines of a FREE phase of which the range sees a tail only; they share one intensity."""
+    if phase.role is not PhaseRole.FREE or recipe.reference_background is None or not near.size:
+        return np.zeros(0, dtype=np.int64)
+    return np.setdiff1d(_near(angles, recipe.two_theta_range_deg, _TAIL_FWHM * fwhm), near)
+
+
+def _near(angles: FloatArray, range_deg: tuple[float, float], margin_deg: FloatArray) -> NDArray[np.int64]:
+    """Indices of the lines in the range or at most a margin outside it, by rising angle."""
+    index = np.flatnonzero((angles > range_deg[0] - margin_deg) & (angles < range_deg[1] + margin_deg))
+    return np.asarray(index[np.argsort(angles[index], kind="stable")], dtype=np.int64)
 
 
 def _widths(two_theta_deg: FloatArray, recipe: FitRecipe) -> LineWidths:

@@ -86,3 +86,13 @@ def test_the_share_of_a_hump_that_no_background_makes_tells_beforehand(measured)
     shares = [hump_share(recipe=one, two_theta_deg=axis_deg()) for one in (known, few, many)]
     assert 1.0 > shares[0] > shares[1] > 0.01
     assert shares[2] < 1e-4
+
+
+def test_the_tails_of_strong_lines_below_the_range_are_no_hump(measured):
+    """LAGP (104) and (110) stand five widths below this range, and their tails are as high as the hump at its edge."""
+    whole = recipe(lagp(), lithium(), hump=HUMP, background_terms=2, reference_background=measured)
+    fitted = replace(whole, two_theta_range_deg=(1.75, 5.4))
+    value, sigma = values_of(humps(fitted, HEIGHT))
+    assert abs(np.mean(value) / HEIGHT - 1.0) < 0.04
+    assert abs(np.mean((value - HEIGHT) / sigma)) < 1.0
+    assert np.all(sigma < 0.05 * HEIGHT)
