@@ -220,7 +220,8 @@ class VarianceModel:
 
     ``DETECTOR``: ``gain * (raw - dark) + read_noise**2 * (1 + 1 / frames_of_dark)``, the photon-transfer
     relation (Janesick 2007, Photon Transfer, ch. 5); the second part of the read noise comes with a dark only.
-    ``POISSON``: ``max(raw, 1)``, the variance that pyFAI calls ``poisson``.
+    ``POISSON``: ``raw``, and 1 at least in a bin. What pyFAI calls ``poisson`` is 1 at least in a pixel, which makes
+    sigma twice too large at a quarter of a photon a pixel.
 
     Parameters
     ----------

@@ -141,8 +141,7 @@ class FoldedOperator:
             minimum_counts=self.corrections.minimum_counts,
             saturation_counts=self.corrections.saturation_counts,
         )
-        poisson = self.corrections.variance.kind == VarianceKind.POISSON
-        return self.fold.counts(FoldInput(image=counts, limits=limits, poisson=poisson, threads=self.threads))
+        return self.fold.counts(FoldInput(image=counts, limits=limits, poisson=False, threads=self.threads))
 
     def corrected(self, counts: Counts, *, dark: DarkSums | None, monitor: float = 1.0) -> Integrated:
         """Sums of one frame from what `count` told of it; as `integrate` does in one.
@@ -190,7 +189,7 @@ class FoldedOperator:
         """
         model = self.corrections.variance
         if model.kind == VarianceKind.POISSON:
-            return np.asarray(counts.raw_squares, dtype=np.float64).copy()
+            return np.maximum(counts.raw_squares, np.where(static.squares > 0.0, 1.0, 0.0))
         one_photon = np.where(static.squares > 0.0, model.gain, 0.0)
         signal = np.maximum(counts.raw_squares - static.dark_squares, one_photon)
         pedestal = model.pedestal_variance(frames_of_dark=frames_of_dark)

@@ -106,7 +106,7 @@ def test_every_combination_of_corrections_equals_pyfai(reference_integrator, eng
 
 def noise_for_pyfai(raw, kind, *, use_dark):
     if kind is VarianceKind.POISSON:
-        return {"error_model": "poisson"}
+        return {"variance": raw.astype(float)}
     signal = raw - (pedestal() if use_dark else np.zeros(SHAPE)).astype(float)
     return {"variance": GAIN * signal + READ_NOISE**2 * (1 + (1 / DARK_FRAMES if use_dark else 0))}
 
@@ -265,6 +265,22 @@ def test_bad_pixels_are_counted_by_kind(splitting):
     assert result.bad_pixels == 5
     assert result.saturated_pixels == 2
     assert np.isfinite(result.sums.raw).all()
+
+
+def test_a_photon_counter_scatters_as_its_sigma_says_at_a_tenth_of_a_photon_a_pixel():
+    operator = operator_for(Corrections(variance=VarianceModel(kind=VarianceKind.POISSON)))
+    rng = np.random.default_rng(4)
+    frames = [operator.integrate(rng.poisson(0.1, SHAPE).astype(np.int32), dark=None).sums for _ in range(60)]
+    full = operator.squares > 100
+    scatter = np.var([sums.raw[full] for sums in frames], axis=0, ddof=1)
+    stated = np.mean([sums.variance[full] for sums in frames], axis=0)
+    assert np.mean(scatter / stated) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_bin_without_a_photon_is_not_the_surest_of_all():
+    operator = operator_for(Corrections(variance=VarianceModel(kind=VarianceKind.POISSON)))
+    sums = operator.integrate(np.zeros(SHAPE, np.int32), dark=None).sums
+    np.testing.assert_array_equal(sums.variance, operator.squares > 0)
 
 
 @pytest.mark.parametrize("splitting", ["none", "bbox"])
