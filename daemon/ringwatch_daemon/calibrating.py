@@ -39,7 +39,7 @@ from ringwatch_pipelines.frames import DetectorConditions
 from ringwatch_pipelines.quantities import d_spacing_from_two_theta
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark, select_dark
 from ringwatch_pipelines.reduction.geometry import Geometry
-from ringwatch_pipelines.reduction.integration import reach_of
+from ringwatch_pipelines.reduction.integration import counting_pixels, reach_of
 
 PONI, SETTINGS, RECORD, FIGURE = "calibrated.poni", "calibrated.toml", "calibration.json", "calibration.png"
 MOST_FRAMES = 64
@@ -239,18 +239,18 @@ def _calibrated(
         geometry=found,
         pattern=pattern,
         width=width,
-        transfer=_transfer(frames.corrections, inputs),
+        transfer=_transfer(geometry, frames.corrections, inputs),
         versions=versions(),
     )
 
 
-def _transfer(corrections: Corrections, inputs: _Inputs) -> PhotonTransfer:
-    usable = None if corrections.mask is None else ~corrections.mask.image
+def _transfer(geometry: Geometry, corrections: Corrections, inputs: _Inputs) -> PhotonTransfer:
     single = [] if inputs.dark is None else [inputs.dark.image]
     return photon_transfer(
         lights=inputs.lights,
         darks=inputs.darks or single,
-        usable=usable,
+        usable=counting_pixels(geometry=geometry, corrections=corrections),
+        minimum_counts=corrections.minimum_counts,
         saturation_counts=corrections.saturation_counts,
     )
 

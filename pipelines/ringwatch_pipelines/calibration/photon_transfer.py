@@ -73,6 +73,7 @@ def photon_transfer(
     lights: Sequence[NDArray[Any]],
     darks: Sequence[NDArray[Any]] = (),
     usable: NDArray[np.bool_] | None = None,
+    minimum_counts: float | None = None,
     saturation_counts: float | None = None,
 ) -> PhotonTransfer:
     """Gain and read noise from frames under equal conditions.
@@ -86,11 +87,15 @@ def photon_transfer(
         Frames without beam. Without one the zero of the signal is not known, and the read noise cannot be told.
     usable
         (rows, columns) False for pixels that never count.
+    minimum_counts
+        Pixels with fewer counts in a light frame do not count.
     saturation_counts
         Pixels with so many counts do not count.
     """
     shape = (lights or darks)[0].shape if len(lights) or len(darks) else (0, 0)
     good = np.ones(shape, dtype=np.bool_) if usable is None else usable
+    if minimum_counts is not None:
+        good = good & np.all([light >= minimum_counts for light in lights], axis=0)
     zero = np.mean([np.asarray(dark, dtype=np.float64) for dark in darks], axis=0) if len(darks) else np.zeros(shape)
     light_pairs, unequal = _equal_pairs(lights, zero, good)
     dark_pairs = _pairs(darks)
@@ -184,7 +189,8 @@ def _points(
     bins = min(_SIGNAL_BINS, difference.size // _LEAST_DIFFERENCES)
     order = np.argsort(level)
     table = [(float(level[part].mean()), *_variance(difference[part])) for part in np.array_split(order, bins)]
-    return np.array(table).T
+    # Pixels that all read the same in both frames, as in a gap nobody masked, are no detector without noise.
+    return np.array([point for point in table if point[1] > 0.0], dtype=np.float64).reshape(-1, 3).T
 
 
 def _dark_points(pairs: Sequence[Pair], good: NDArray[np.bool_], side: int) -> FloatArray:

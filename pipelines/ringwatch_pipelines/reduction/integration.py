@@ -376,6 +376,17 @@ class Reach:
     pixel_deg: float
 
 
+def counting_pixels(*, geometry: Geometry, corrections: Corrections) -> BoolArray:
+    """(rows, columns) False for pixels that never count: masked, in gaps of the detector, dead in the flat.
+
+    Raises
+    ------
+    CorrectionError
+        Mask or flat do not have the geometry's shape, or leave no pixel.
+    """
+    return _pixels(geometry, replace(corrections, solid_angle=False, polarization_factor=None)).weight > 0
+
+
 def reach_of(*, geometry: Geometry, corrections: Corrections) -> Reach:
     """Angles that the pixels see which are not masked.
 

@@ -114,5 +114,17 @@ def test_a_photon_counter_has_a_gain_of_one_and_no_read_noise():
     assert np.isnan(found.read_noise_counts)
 
 
+@pytest.mark.parametrize("told", ["mask", "least counts", "nothing"])
+def test_gaps_between_modules_are_no_detector_without_noise(told):
+    rng = np.random.default_rng(9)
+    rate = 1.0 + 6.0 * np.mgrid[:SIDE, :SIDE][1] / SIDE
+    gap = (np.mgrid[:SIDE, :SIDE][0] % 160) > 120
+    lights = [np.where(gap, -1, rng.poisson(rate)).astype(np.int32) for _ in range(2)]
+    how = {"mask": {"usable": ~gap}, "least counts": {"minimum_counts": 0.0}, "nothing": {}}[told]
+    found = photon_transfer(lights=lights, **how)
+    assert found.gain == pytest.approx(1.0, abs=4 * found.gain_sigma)
+    assert found.gain_sigma < 0.2
+
+
 def test_without_any_frame_nothing_is_told():
     assert "cannot be told" in photon_transfer(lights=[]).text
