@@ -5,8 +5,9 @@ elsewhere: a cycler switches its set point at once, and the voltage jumps with i
 integral of that current. Outside the samples, or in a gap, nothing is known.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from ringwatch_pipelines.patterns import FloatArray
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 Rows = NDArray[np.void]
+SampleColumn = Literal["cycler_timestamp_ns", "voltage_V", "current_A", "told_charge_C", "cycle", "step", "flow"]
 
 C_PER_MAH = 3.6
 NS_PER_S = 1e9
@@ -25,6 +27,7 @@ NS_PER_S = 1e9
 _COLUMNS = np.dtype(
     [
         ("timestamp_ns", np.int64),
+        ("cycler_timestamp_ns", np.int64),
         ("voltage_V", np.float64),
         ("current_A", np.float64),
         ("told_charge_C", np.float64),
@@ -107,6 +110,30 @@ class Timeline:
             current_A=rows["current_A"].copy(),
             half_cycle=rows["half_cycle"].astype(np.int64),
         )
+
+    def column(self, name: SampleColumn) -> NDArray[Any]:
+        """(samples,) what the cycler told, or -1 or NaN."""
+        return self._rows[name][: self._size].copy()
+
+    @property
+    def gaps(self) -> BoolArray:
+        """(samples - 1,) whether nothing is known between a sample and the next one."""
+        rows = self._rows[: self._size]
+        apart: BoolArray = np.diff(self.timestamp_ns) > self._max_gap_ns
+        return apart | _silent(rows[:-1]) | _silent(rows[1:])
+
+    @property
+    def half_cycle_starts(self) -> IntArray:
+        """(half-cycles,) index of the first sample of each."""
+        return np.array(self._half_starts, dtype=np.int64)
+
+    def restamp(self, detector_from_cycler_ns: Callable[[IntArray], IntArray]) -> None:
+        """Put every sample at another time of the detector; their order stays."""
+        stamps = detector_from_cycler_ns(self._rows["cycler_timestamp_ns"][: self._size])
+        self._rows["timestamp_ns"][: self._size] = stamps
+        self._stamps[: self._size] = stamps
+        if self._size:
+            self._derive(0)
 
     def append(self, samples: CyclerSamples) -> CyclerSamples:
         """Take in samples, and give them back with the charge filled in where the cycler did not tell it."""
@@ -222,7 +249,7 @@ def cell_state_at(timeline: Timeline, *, timestamp_ns: int, area_cm2: float) -> 
 
 def _rows_from_samples(samples: CyclerSamples) -> Rows:
     rows = np.zeros(samples.timestamp_ns.size, dtype=_COLUMNS)
-    for name in ("timestamp_ns", "voltage_V", "current_A", "cycle", "step"):
+    for name in ("timestamp_ns", "cycler_timestamp_ns", "voltage_V", "current_A", "cycle", "step"):
         rows[name] = getattr(samples, name)
     rows["told_charge_C"] = samples.charge_C
     return rows
