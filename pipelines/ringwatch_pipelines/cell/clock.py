@@ -59,7 +59,8 @@ class ClockRelation:
         return moved_ns
 
     def _gained_ns(self, stamps_ns: IntArray, drift: float) -> IntArray:
-        return np.rint(drift * (stamps_ns - self.reference_ns)).astype(np.int64)
+        gained_ns: IntArray = np.rint(drift * (stamps_ns - self.reference_ns)).astype(np.int64)
+        return gained_ns
 
 
 class ClockMethod(StrEnum):

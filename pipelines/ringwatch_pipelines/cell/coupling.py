@@ -2,12 +2,14 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ringwatch_pipelines.cell.clock import ClockRelation
 from ringwatch_pipelines.cell.cycling import CellState, Coupling, CyclerSamples
 from ringwatch_pipelines.cell.timeline import IntArray, Timeline, cell_state_at, cell_states_at
+from ringwatch_pipelines.frames import read_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,25 @@ class Coupler:
         The samples so far; the coupler adds to it.
     area_cm2
         Declared electrode area, NaN where nobody declared one.
+    clock
+        From the cycler's clock to the detector's; a drift without a reference counts from the first sample. None where
+        the samples are on the detector's clock already.
+    clock_may_change
+        Remember every frame, 16 bytes each, so that `set_clock` can couple them anew.
     """
 
-    def __init__(self, timeline: Timeline, *, area_cm2: float) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        *,
+        area_cm2: float,
+        clock: ClockRelation | None = None,
+        clock_may_change: bool = False,
+    ) -> None:
         self._timeline = timeline
         self._area_cm2 = area_cm2
+        self._clock = clock
+        self._frames: tuple[array[int], array[int]] | None = (array("q"), array("q")) if clock_may_change else None
         self._waiting = _Waiting()
 
     @property
@@ -108,10 +124,38 @@ class Coupler:
         """
         if timestamp_ns <= 0:
             return CellState(state=Coupling.NO_TIMESTAMP)
+        self.remember(row=row, timestamp_ns=timestamp_ns)
         state = cell_state_at(self._timeline, timestamp_ns=timestamp_ns, area_cm2=self._area_cm2)
         if state.state is not Coupling.KNOWN:
             self._waiting.add(timestamp_ns, row, state.state)
         return state
+
+    def remember(self, *, row: int, timestamp_ns: int) -> None:
+        """Take note of a frame whose clock may yet change."""
+        if self._frames is not None:
+            for kept, value in zip(self._frames, (row, timestamp_ns), strict=True):
+                kept.append(value)
+
+    def set_clock(self, clock: ClockRelation) -> tuple[RowState, ...]:
+        """Put the cycler's samples on another relation of the clocks, and couple every frame anew.
+
+        Returns
+        -------
+        tuple of RowState
+            The state of every frame that is remembered.
+        """
+        self._clock = clock
+        self._timeline.restamp(clock.detector_from_cycler_ns)
+        if self._frames is None:
+            return ()
+        rows, stamps = (np.array(values, dtype=np.int64) for values in self._frames)
+        states = cell_states_at(self._timeline, timestamp_ns=stamps, area_cm2=self._area_cm2)
+        order = np.argsort(stamps, kind="stable").tolist()
+        self._waiting = _Waiting()
+        for place in order:
+            if states[place].state is not Coupling.KNOWN:
+                self._waiting.add(int(stamps[place]), int(rows[place]), states[place].state)
+        return tuple(RowState(int(rows[place]), states[place]) for place in order)
 
     def wait_again(self, *, row: int, timestamp_ns: int, reason: Coupling) -> None:
         """Take up a frame of an earlier process whose state was not known then."""
@@ -122,10 +166,19 @@ class Coupler:
         """Take in samples and say which earlier frames have another state now."""
         if not samples.timestamp_ns.size:
             return CoupledSamples(samples, ())
+        samples = self._on_detector_clock(samples)
         was_empty = not len(self._timeline)
         completed = self._timeline.append(samples)
         touched = slice(None) if was_empty else self._touched(samples)
         return CoupledSamples(completed, self._recouple(touched))
+
+    def _on_detector_clock(self, samples: CyclerSamples) -> CyclerSamples:
+        if self._clock is None:
+            return samples
+        own_ns = samples.cycler_timestamp_ns
+        if self._clock.drift_ppm and not self._clock.reference_ns:
+            self._clock = self._clock.beginning_at(int(own_ns.min()))
+        return replace(samples, timestamp_ns=read_only(self._clock.detector_from_cycler_ns(own_ns)))
 
     def _touched(self, samples: CyclerSamples) -> slice:
         """The waiting frames next to the new samples; all others keep their reason."""

@@ -1,9 +1,11 @@
 """Frames and samples that arrive in any order."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringwatch_pipelines.cell.clock import ClockRelation
 from ringwatch_pipelines.cell.coupling import Coupler
 from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
 from ringwatch_pipelines.cell.timeline import Timeline
@@ -131,3 +133,35 @@ def test_whatever_the_order_every_frame_ends_with_the_state_of_the_whole_series(
     assert {row: (s.state, repr(s.voltage_V)) for row, s in states.items()} == {
         row: (s.state, repr(s.voltage_V)) for row, s in expected.items()
     }
+
+
+def test_a_declared_clock_is_applied_once_with_its_drift_counted_from_the_first_sample():
+    clock = ClockRelation(offset_s=-5.0, drift_ppm=1e5)
+    c = Coupler(Timeline(max_gap_s=30.0), area_cm2=1.0, clock=clock)
+    told = [c.take_samples(samples(times)).samples.timestamp_ns for times in ([100, 110], [120])]
+    since_s = (np.concatenate(told) - START_NS) / S
+    assert since_s.tolist() == [95.0, 106.0, 117.0]
+    assert frame(c, 0, 106).voltage_V == 110.0
+
+
+def test_a_clock_that_changes_couples_every_frame_anew():
+    c = Coupler(Timeline(max_gap_s=20.0), area_cm2=1.0, clock=ClockRelation(), clock_may_change=True)
+    c.take_samples(samples(range(0, 101, 10)))
+    before = {row: frame(c, row, t) for row, t in [(0, -3), (1, 50), (2, 97)]}
+    assert [state.state for state in before.values()] == [Coupling.BEFORE_FIRST_SAMPLE, Coupling.KNOWN, Coupling.KNOWN]
+    anew = {told.row: told.state for told in c.set_clock(ClockRelation(offset_s=-5.0))}
+    assert [anew[row].voltage_V for row in (0, 1)] == [2.0, 55.0]
+    assert anew[2].state is Coupling.AFTER_LAST_SAMPLE
+    # What waits now is filled in by samples that come on the new clock.
+    assert changes(c.take_samples(samples([110]))) == {2: (Coupling.KNOWN, 102.0)}
+    assert frame(c, 3, 100).voltage_V == 105.0
+
+
+def test_a_clock_that_changes_leaves_charge_and_half_cycles_to_the_cycler():
+    c = Coupler(Timeline(max_gap_s=200.0), area_cm2=1.0, clock=ClockRelation(), clock_may_change=True)
+    c.take_samples(samples(range(0, 1001, 10)))
+    before = frame(c, 0, 700)
+    [told] = c.set_clock(ClockRelation(offset_s=100.0))
+    assert told.state.half_cycle == before.half_cycle
+    assert told.state.areal_charge_mAh_cm2 * 3600 == pytest.approx(600.0)
+    assert before.areal_charge_mAh_cm2 * 3600 == pytest.approx(700.0)
