@@ -77,7 +77,12 @@ def written_run(plan: RunPlan, start: RunStart, clock: Clock, *, resumable: bool
 def sinks_of(plan: RunPlan, written: WrittenRun) -> tuple[Sink, ...]:
     """The file first, then the stream, then who else watches."""
     cut_off = written.cut_off
-    file = NexusFile(path=written.path, overwrite=plan.overwrite, resume=cut_off is not None)
+    file = NexusFile(
+        path=written.path,
+        overwrite=plan.overwrite,
+        resume=cut_off is not None,
+        part_rows=plan.settings.run.part_rows,
+    )
     rows = None if cut_off is None else cut_off.resumption.totals.announced
     sinks: list[Sink] = [ResumableFile(written.path, file, resumed_rows=rows) if plan.resumable else file]
     if written.spool is not None:

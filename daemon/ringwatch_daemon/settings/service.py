@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from ringwatch_daemon.settings.sections import Label, NotNegative, OrOff, Positive, Section
 
@@ -14,6 +14,11 @@ class RunSettings(Section):
     name: Label = Field("run", description="beginning of each file's name")
     resume_hours: OrOff[Positive] = Field(
         24.0, description="a run that was cut off is gone on with while its last row is no older; false for never"
+    )
+    part_rows: OrOff[PositiveInt] = Field(
+        1_000_000,
+        description="frames in one file; a longer run stands in parts of so many in a folder beside its file, "
+        "which reads as one over them; false for one file whatever comes",
     )
     storage_patience_s: NotNegative = Field(
         3600.0, description="how long a full, read-only or vanished disk is waited for before the run ends"

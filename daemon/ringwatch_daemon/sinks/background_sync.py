@@ -23,6 +23,7 @@ class BackgroundSync:
         self._every_s = every_s
         self._asked = threading.Event()
         self._closing = threading.Event()
+        self._syncing = threading.Lock()
         self._thread: threading.Thread | None = None
         if every_s < float("inf"):
             self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
@@ -31,6 +32,10 @@ class BackgroundSync:
     def ask(self) -> None:
         """Something was written. Returns at once."""
         self._asked.set()
+
+    def paused(self) -> threading.Lock:
+        """Held as a context, it keeps syncs off while files change; a sync that is under way ends first."""
+        return self._syncing
 
     def close(self) -> None:
         """Let the sync that is under way end, and do no more."""
@@ -46,7 +51,8 @@ class BackgroundSync:
                 return
             self._asked.clear()
             try:
-                self._sync()
+                with self._syncing:
+                    self._sync()
             except OSError as error:
                 LOG.warning("the disk does not keep what was written: %s", error)
             self._closing.wait(self._every_s)

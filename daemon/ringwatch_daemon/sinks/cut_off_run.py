@@ -24,6 +24,7 @@ from ringwatch_daemon.sinks.run_memory import (
     lock_of,
     memory_folder,
 )
+from ringwatch_daemon.sinks.run_parts import parts_there
 from ringwatch_daemon.sinks.sequence_mark import next_seq_after
 from ringwatch_daemon.sinks.swmr_seal import SealError, mend
 from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
@@ -96,7 +97,8 @@ def _readable(output: Path, *, fingerprint: str, max_age_s: float, now_ns: int) 
         age_s = (now_ns - last_write_ns) / NS_PER_S
         if age_s > max_age_s:
             raise InputFileError(f"its last row is {age_s / 3600:.1f} hours old")
-        mend(output)
+        for path in (output, *parts_there(output)):
+            mend(path)
         with h5py.File(output, locking=False) as file:
             entry = file["entry"]
             if entry["ledger/stopped"][()]:
@@ -142,9 +144,10 @@ def _totals(frames: h5py.Group, rows: int) -> Totals:
     counted: dict[str, Counter[bytes]] = {"state": Counter(), "reason": Counter()}
     for name, counter in counted.items():
         for first in range(0, rows, _ROWS_AT_ONCE):
-            values, counts = np.unique(frames[name][first : min(first + _ROWS_AT_ONCE, rows)], return_counts=True)
-            counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+            counter.update(_counted(frames[name][first : min(first + _ROWS_AT_ONCE, rows)]))
     states = counted["state"]
+    if sum(states[state.encode()] for state in FrameState) != rows:
+        raise InputFileError("a part of it is missing or damaged")
     return Totals(
         announced=rows,
         processed=states[b"PROCESSED"],
@@ -152,6 +155,16 @@ def _totals(frames: h5py.Group, rows: int) -> Totals:
         lost=states[b"LOST"],
         reasons=tuple(sorted((reason.decode(), count) for reason, count in counted["reason"].items() if reason)),
     )
+
+
+def _counted(texts: NDArray[np.bytes_]) -> Counter[bytes]:
+    """How often each text occurs: a few different ones among many rows, so sorting them would be slow."""
+    counter = Counter[bytes]()
+    while texts.size:
+        same = texts == texts[0]
+        counter[bytes(texts[0])] = int(np.count_nonzero(same))
+        texts = texts[~same]
+    return counter
 
 
 def _waiting(entry: h5py.Group, rows: int) -> list[WaitingFrame]:

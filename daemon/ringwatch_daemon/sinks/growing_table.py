@@ -92,9 +92,14 @@ class GrowingTable:
         """Memory of the rows that can wait."""
         return sum(array.nbytes for array in self._waiting.values())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no more rows can wait in memory."""
+        return self._count == self._batch_rows
+
     def append(self, values: Mapping[str, Any]) -> None:
         """Add one row; a dataset without a value gets its blank."""
-        if self._count == self._batch_rows:
+        if self.is_full:
             self.write()
         for path, waiting in self._waiting.items():
             waiting[self._count] = values.get(path, self._fields[path].blank)
@@ -104,7 +109,7 @@ class GrowingTable:
         """Add `count` rows, one array a dataset."""
         first = 0
         while first < count:
-            if self._count == self._batch_rows:
+            if self.is_full:
                 self.write()
             fits = min(count - first, self._batch_rows - self._count)
             for path, waiting in self._waiting.items():
@@ -128,16 +133,17 @@ class GrowingTable:
         for path, values in columns.items():
             sorted_values = values[order]
             self._waiting[path][rows[stored:] - self._written] = sorted_values[stored:]
-            for block in _runs(rows[:stored]):
+            for block in runs(rows[:stored]):
                 first, last = int(rows[block.start]), int(rows[block.stop - 1])
                 self._datasets[path][first : last + 1] = sorted_values[block]
                 self._unflushed = True
 
-    def write(self) -> None:
-        """Write the rows that wait. After an error they still wait, and can be tried again."""
-        if not self._count:
+    def write(self, most: int | None = None) -> None:
+        """Write the rows that wait, or the first `most` of them; after an error they wait still."""
+        count = self._count if most is None else min(most, self._count)
+        if not count:
             return
-        end = self._written + self._count
+        end = self._written + count
         spaces: dict[tuple[int, ...], tuple[h5py.h5s.SpaceID, h5py.h5s.SpaceID]] = {}
         for path, dataset in self._datasets.items():
             row_shape = self._fields[path].shape
@@ -146,8 +152,27 @@ class GrowingTable:
             if extent not in spaces:
                 spaces[extent] = _spaces(self._written, end, extent)
             memory, file = spaces[extent]
-            dataset.id.write(memory, file, self._waiting[path][: self._count])
-        self._written, self._count = end, 0
+            dataset.id.write(memory, file, self._waiting[path][:count])
+        left = self._count - count
+        for waiting in self._waiting.values() if left else ():
+            waiting[:left] = waiting[count : self._count]
+        self._written, self._count = end, left
+        self._unflushed = True
+
+    def blocks(self, most: int) -> Iterator[tuple[dict[str, NDArray[Any]], int]]:
+        """The rows that are written, `most` at a time, as columns and their length."""
+        for first in range(0, self._written, most):
+            end = min(first + most, self._written)
+            yield {path: dataset[first:end] for path, dataset in self._datasets.items()}, end - first
+
+    def made_in(self, entry: h5py.Group) -> dict[str, h5py.Dataset]:
+        """Empty datasets of this table in another file."""
+        return {path: _dataset(entry, field) for path, field in self._fields.items()}
+
+    def go_on_in(self, datasets: dict[str, h5py.Dataset]) -> None:
+        """Go on in the datasets of another file, from their row 0; rows that wait will stand in them."""
+        self._datasets = datasets
+        self._written = self._longest = 0
         self._unflushed = True
 
     @property
@@ -197,7 +222,7 @@ def _spaces(first: int, end: int, extent: tuple[int, ...]) -> tuple[h5py.h5s.Spa
     return h5py.h5s.create_simple((end - first, *row_shape)), file
 
 
-def _runs(rows: NDArray[np.int64]) -> Iterator[slice]:
+def runs(rows: NDArray[np.int64]) -> Iterator[slice]:
     """Stretches of `rows` (ascending) without a gap."""
     if not rows.size:
         return
