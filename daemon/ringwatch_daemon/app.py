@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from ringwatch_daemon.composition.cell_side import cell_sides
 from ringwatch_daemon.composition.frame_sources import live_source
 from ringwatch_daemon.composition.outputs import sinks_of, written_run
+from ringwatch_daemon.composition.reading import source_of
 from ringwatch_daemon.composition.run_plan import RunPlan
 from ringwatch_daemon.composition.science import science_of
 from ringwatch_daemon.core.channels import Channel
@@ -129,7 +130,7 @@ def build_run(plan: RunPlan) -> Run:
         resumed=written.resumption,
     )
     return Run(
-        source=science.begun_by(plan.source),
+        source=source_of(plan, science),
         intake=intake,
         analysis=AnalysisStage(parts),
         sinks=SinkStage(

@@ -23,6 +23,7 @@ from ringwatch_daemon.local_beamline import SimulatedBeamline, free_ports
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_daemon.sources.folders import files_of
 from ringwatch_daemon.sources.pva import put
+from ringwatch_daemon.sources.read_ahead import ReadingThreads
 
 CONNECT_WITHIN_S = 30.0
 FRAME_WITHIN_S = 20.0
@@ -53,6 +54,7 @@ def reprocess(
             overwrite=overwrite,
             publish=False,
             watchers=(progress,),
+            readers=ReadingThreads,
         )
         carry_out(plan, stop=stop, on_ready=progress.start)
     progress.summarise(output)

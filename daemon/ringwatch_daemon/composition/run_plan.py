@@ -8,6 +8,7 @@ from ringwatch_daemon.core.heartbeat import Heartbeat
 from ringwatch_daemon.core.intake import Overflow
 from ringwatch_daemon.core.ports import FrameSource, Sink
 from ringwatch_daemon.settings import Settings
+from ringwatch_daemon.sources.read_ahead import ReadersOf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class RunPlan:
         Hears whether the source is connected, and one line about it, whenever that changes.
     watchers
         Sinks besides the file and the stream.
+    readers
+        Those who read recorded frames before the analysis asks for them; None to read each when its turn has come.
     heartbeat
         Beats while frames and records are taken as they come.
     resumable
@@ -47,6 +50,7 @@ class RunPlan:
     publish: bool = True
     tell: Callable[[bool, str], None] = lambda *_: None
     watchers: tuple[Sink, ...] = ()
+    readers: ReadersOf | None = None
     heartbeat: Heartbeat | None = None
     resumable: bool = False
     resume_within_s: float | None = None

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_daemon.core.errors import InputFileError
-from ringwatch_daemon.sources.images import HDF5_SUFFIXES
+from ringwatch_daemon.sources.image_files import HDF5_SUFFIXES
 from ringwatch_daemon.sources.scan_files import read_scans
 
 FloatArray = NDArray[np.float64]

@@ -1,6 +1,5 @@
 """Recorded 1-D scans: files of patterns, also a folder that still grows."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
@@ -10,7 +9,7 @@ from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.core.ports import FrameIntake
 from ringwatch_daemon.core.records import Reason
-from ringwatch_daemon.sources.folders import NewFiles, files_of, natural_order
+from ringwatch_daemon.sources.folders import RecordedFiles, follow_files
 from ringwatch_daemon.sources.metadata import first_present, number_from_scalar
 from ringwatch_daemon.sources.scan_files import SCAN_SUFFIXES, ScanImage, read_scans
 from ringwatch_daemon.sources.scan_log import ScanLogConfig, times_from_log
@@ -23,23 +22,15 @@ END_KEYS = ("end_time", "end", "ended", "endtime")
 
 
 @dataclass(frozen=True, slots=True)
-class ScanSourceConfig:
+class ScanSourceConfig(RecordedFiles):
     """Which files, and when their scans were measured.
 
     Parameters
     ----------
-    paths
-        Files, patterns or folders, in the order of acquisition; patterns and folders are sorted naturally.
-    follow
-        Go on watching folders and patterns for new files until asked to stop.
     log
         Table with the time of each scan; None where the files tell it.
-    time_zone
-        IANA name for times without a zone, in the log or in headers.
     monitor_key
         Header entry with the monitor, or empty.
-    poll_s, settle_s
-        When following: how often to look, and how long a file must stand still before it is read.
 
     Notes
     -----
@@ -47,13 +38,8 @@ class ScanSourceConfig:
     and a warning says so: a copied file has the time of the copy.
     """
 
-    paths: tuple[str, ...]
-    follow: bool = False
     log: ScanLogConfig | None = None
-    time_zone: str = ""
     monitor_key: str = ""
-    poll_s: float = 0.5
-    settle_s: float = 1.0
 
 
 class ScanSource:
@@ -73,8 +59,10 @@ class ScanSource:
         self._zone: tzinfo | None = zone_from_name(config.time_zone)
         self._last_id = 0
         self._warned = False
-        if not config.follow and not any(path.exists() for path in self._listed()):
-            raise InputFileError(f"expected scans, got nothing at {', '.join(config.paths) or 'no path at all'}")
+        files = self._listed()
+        config.require_some(files, "scans")
+        self.expected = len(files)
+        """Scans that there are, as far as is known: a file counts for one."""
 
     def run(self, intake: FrameIntake, stop: StopRequest) -> None:
         """Bring every scan to `intake` in order; when following, until asked to stop."""
@@ -82,33 +70,20 @@ class ScanSource:
         if self._config.follow:
             self._follow(intake, stop)
             return
-        for path in self._listed():
+        for file in self._listed():
             if stop.is_set():
                 return
-            self._take(path, intake)
+            self._take(Path(file), intake)
 
-    def _listed(self) -> Iterator[Path]:
-        for path in self._config.paths:
-            folder = Path(path)
-            if folder.is_dir():
-                found = (str(item) for item in folder.iterdir() if item.suffix.lower() in SCAN_SUFFIXES)
-                yield from map(Path, sorted(found, key=natural_order))
-            else:
-                yield from map(Path, files_of(path))
+    def _listed(self) -> tuple[str, ...]:
+        return self._config.listed(SCAN_SUFFIXES)
 
     def _follow(self, intake: FrameIntake, stop: StopRequest) -> None:
-        new_files = NewFiles()
-        taken: set[Path] = set()
-        while not stop.is_set():
-            for path in self._listed():
-                if path in taken:
-                    continue
-                unchanged_s = new_files.unchanged_for_s(str(path), now_s=self._clock.monotonic_s())
-                if unchanged_s < self._config.settle_s:
-                    break  # the order of acquisition is kept: later files wait for this one
-                taken.add(path)
-                self._take(path, intake)
-            stop.wait(self._config.poll_s)
+        def take(file: str, _: bool) -> bool:
+            self._take(Path(file), intake)
+            return True
+
+        follow_files(self._config, listed=self._listed, take=take, clock=self._clock, stop=stop)
 
     def _take(self, path: Path, intake: FrameIntake) -> None:
         try:

@@ -89,12 +89,6 @@ class FrameCounter:
         except (FrameShapeError, FrameTypeError) as error:
             return replace(told, problem=str(error))
 
-    def counted(self, frame: Frame, *, keep_image: bool) -> CountedFrame:
-        """The frame with its counts; the image of a dark stays with it in any case."""
-        kept = frame.image if keep_image or frame.kind is FrameKind.DARK else NO_IMAGE
-        known = {each.name: getattr(frame, each.name) for each in fields(Frame)}
-        return CountedFrame(**{**known, "image": kept}, counts=self.count(frame.image, frame.kind))
-
     def on_one_thread(self) -> "FrameCounter":
         """The same for a place where frames are counted side by side; no result depends on it."""
         return replace(
@@ -102,3 +96,8 @@ class FrameCounter:
             pattern=replace(self.pattern, threads=1),
             windows=tuple(replace(window, threads=1) for window in self.windows),
         )
+
+
+def with_counts(frame: Frame, counts: FrameCounts) -> CountedFrame:
+    """The frame with what was counted in it."""
+    return CountedFrame(**{each.name: getattr(frame, each.name) for each in fields(Frame)}, counts=counts)
