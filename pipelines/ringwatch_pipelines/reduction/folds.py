@@ -170,7 +170,8 @@ class HistogramFold:
             # Each thread has sums of its own: integers add up to the same whoever has which block.
             sums = np.zeros((groups.bins_of_slot.shape[0], 2), dtype=np.uint64)
             for block in blocks:
-                add_groups(frame.image, groups.slots, low, high, edges[block], edges[block + 1], sums, out_in_row)
+                first, last = edges[block], edges[block + 1]
+                add_groups(frame.image, groups.slots, groups.spans, low, high, first, last, sums, out_in_row)
             total = np.zeros(self.bins + 1, dtype=np.int64)
             spread_slots(sums.view(np.uint32), groups.bins_of_slot, total)
             return total

@@ -15,6 +15,7 @@ GROUP = 4
 def add_groups(  # noqa: PLR0917 - compiled functions take no keyword-only arguments
     image: NDArray[Any],
     slots: NDArray[Any],
+    spans: NDArray[np.int32],
     low: Any,
     high: Any,
     first: int,
@@ -25,26 +26,29 @@ def add_groups(  # noqa: PLR0917 - compiled functions take no keyword-only argum
     """Add rows `first` to `last` of unsigned counts to the slots of their groups; counts out of limits add 0.
 
     `sums` is (slots, 2): two counts of 32 bit share a word, and no carry goes from one to the other. `out_in_row` tells
-    in which rows there are counts out of limits, whether they would have counted or not.
+    in which rows there are counts out of limits, whether they would have counted or not. Groups outside the row's
+    span are not looked at.
     """
-    columns = image.shape[1]
     wide = np.zeros(GROUP * slots.shape[1], np.uint32)
     words = wide.view(np.uint64)
     for row in range(first, last):
-        counts = image[row]
+        begin, end = spans[row]
+        if begin == end:
+            continue
+        counts = image[row, GROUP * begin : GROUP * end]
         # Least and largest are what a processor finds fastest; one look at each pixel goes through memory only once.
         least = largest = counts[0]
-        for i in range(columns):
+        for i in range(counts.size):
             wide[i] = counts[i]
             least = min(least, counts[i])
             largest = max(largest, counts[i])
         out = (least < low) | (largest > high)
         out_in_row[row] = out
         if out:
-            for i in range(columns):
+            for i in range(counts.size):
                 if (counts[i] < low) | (counts[i] > high):
                     wide[i] = 0
-        places = slots[row]
+        places = slots[row, begin:end]
         for group in range(places.size):
             # Unsigned, which spares a look whether the index counts from the end.
             slot = np.uint64(places[group])

@@ -27,13 +27,16 @@ class PixelGroups:
     ----------
     slots
         (rows, groups) uint16 or uint32.
+    spans
+        (rows, 2) first group of each row that has a bin, and the one after the last.
     bins_of_slot
         (slots, 4) uint16.
     fullest
-        Groups of the fullest slot.
+        Groups of the fullest slot that has a bin at all.
     """
 
     slots: NDArray[Any]
+    spans: NDArray[np.int32]
     bins_of_slot: NDArray[np.uint16]
     fullest: int
 
@@ -63,11 +66,20 @@ def pixel_groups(bin_of_pixel: NDArray[Any], *, bins: int) -> PixelGroups | None
     order = _alike_together(tuples)
     place = np.empty(words.size, dtype=np.uint16 if words.size <= np.iinfo(np.uint16).max + 1 else np.uint32)
     place[order] = np.arange(words.size)
+    counting = (tuples < bins).any(axis=1)
     return PixelGroups(
         slots=read_only(place[slots].reshape(rows, -1)),
+        spans=read_only(_spans(counting[slots].reshape(rows, -1))),
         bins_of_slot=read_only(tuples[order]),
-        fullest=int(sizes.max()),
+        fullest=int(sizes[counting].max(initial=0)),
     )
+
+
+def _spans(counting: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(rows, 2) from the first group that counts to the one after the last; 0, 0 in a row without any."""
+    first = np.argmax(counting, axis=1)
+    last = counting.shape[1] - np.argmax(counting[:, ::-1], axis=1)
+    return np.where(counting.any(axis=1), [first, last], 0).T.astype(np.int32)
 
 
 def _alike_together(tuples: NDArray[np.uint16]) -> NDArray[np.int64]:

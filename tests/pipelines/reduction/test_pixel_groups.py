@@ -57,6 +57,15 @@ def test_sums_that_could_overflow_go_pixel_by_pixel():
     assert counted(fold, image).raw[0] == 65535 * image.size
 
 
+def test_pixels_that_never_count_may_overflow():
+    bin_of_pixel = np.full((600, 1024), BINS, np.uint16)
+    bin_of_pixel[7, 5:9] = [0, 1, 1, 2]
+    fold = fold_of(bin_of_pixel)
+    assert fold.groups.holds(np.dtype(np.uint16))
+    image = np.full(bin_of_pixel.shape, 65535, np.uint16)
+    np.testing.assert_array_equal(counted(fold, image).raw[:3], [65535, 2 * 65535, 65535])
+
+
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.float32])
 def test_other_types_than_small_unsigned_ones_go_pixel_by_pixel(dtype):
     bin_of_pixel = np.arange(40, dtype=np.uint16).reshape(4, 10) % BINS
