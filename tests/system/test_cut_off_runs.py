@@ -14,6 +14,7 @@ from fakes.service import assert_whole, rows, serving, texts
 from ringwatch_daemon.client import GAP, subscribe
 from ringwatch_daemon.core.wire import StreamMessage
 from ringwatch_daemon.local_beamline import free_tcp_pair
+from ringwatch_daemon.sinks.run_parts import MOST_PARTS, parts_there
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -54,7 +55,9 @@ def wait_frames(listener: Listener, count: int) -> None:
 
 def test_a_daemon_killed_again_and_again_goes_on_with_its_run_and_misses_nothing_that_it_published(tmp_path):
     ports, endpoint = free_ports(), free_tcp_pair()
-    configuration = write_plain_beamline(tmp_path, shape=(64, 64), endpoint=endpoint)
+    configuration = write_plain_beamline(
+        tmp_path, shape=(64, 64), endpoint=endpoint, sections={"run": "part_rows = 50"}
+    )
     output = tmp_path / "run.h5"
     listener = Listener(endpoint)
     with running_ioc(*COUNTING, ports=ports) as ioc:
@@ -88,3 +91,4 @@ def test_a_daemon_killed_again_and_again_goes_on_with_its_run_and_misses_nothing
     assert numbers == sorted(set(numbers))
     assert {message.run for message in listener.heard} == {"run"}
     assert not (tmp_path / "run.resume").exists()
+    assert len(parts_there(output)) == min(MOST_PARTS, -(-len(told) // 50))

@@ -17,6 +17,7 @@ from ringwatch_daemon.sinks.cut_off_run import CutOffRun, find_cut_off_run
 from ringwatch_daemon.sinks.nexus import NexusFile
 from ringwatch_daemon.sinks.resumable_file import ResumableFile, fingerprint_of
 from ringwatch_daemon.sinks.run_memory import SEQUENCE, memory_folder
+from ringwatch_daemon.sinks.run_parts import parts_there
 from ringwatch_daemon.sinks.sequence_mark import SequenceMark
 from ringwatch_daemon.sinks.zmq_publisher import CurveKeys, ZmqPublisher
 from ringwatch_daemon.workers.frame_spool import FrameSpool, SpooledFrame, SpoolRelease
@@ -100,8 +101,9 @@ def _path_of(settings: Settings, clock: Clock) -> Path:
 
 def _require_writable(output: Path, *, overwrite: bool) -> None:
     """Raise SettingsError now, and not hours later with the first frame, where the file could not be made."""
-    if output.exists() and not overwrite:
-        raise SettingsError(f"expected a file that is not there yet, but {output} is: name another or remove it")
+    for there in (output, *parts_there(output)):
+        if there.exists() and not overwrite:
+            raise SettingsError(f"expected a file that is not there yet, but {there} is: name another or remove it")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
