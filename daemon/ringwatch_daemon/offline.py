@@ -29,8 +29,8 @@ CONNECT_WITHIN_S = 30.0
 FRAME_WITHIN_S = 20.0
 """Longest time between two frames of a replay, unless it is slower by itself."""
 LOOK_S = 0.1
-TOLD_EVENTS = frozenset({"CYCLER", "FILE_TIME"})
-"""Events that somebody who waits for the results has to hear of: something is missing from them."""
+TOLD_EVENTS = frozenset({"CYCLER", "FILE_TIME", "CLOCK_OFF", "CLOCK_APPLIED", "CLOCK_WARNING"})
+"""Events that somebody who waits for the results has to hear of: they decide what the results are worth."""
 
 
 def reprocess(

@@ -9,10 +9,13 @@ from ringwatch_daemon.cyclers.declarations import Declarations, FileCyclerConfig
 from ringwatch_daemon.cyclers.layout import TableLayout, TimeColumn, ValueColumn
 from ringwatch_daemon.cyclers.live_epics import EpicsCyclerConfig
 from ringwatch_daemon.cyclers.open_reader import CyclerConfig, open_reader
-from ringwatch_daemon.settings import CyclerSettings, SampleSettings, Settings, ValueColumnSettings
+from ringwatch_daemon.settings import ClockMarkSettings, CyclerSettings, SampleSettings, Settings, ValueColumnSettings
+from ringwatch_daemon.workers.cell_clock import CellClock
 from ringwatch_daemon.workers.cell_follower import CellFollower
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerStage
 from ringwatch_pipelines.cell.cell_watch import CellWatch
+from ringwatch_pipelines.cell.clock import ClockRelation
+from ringwatch_pipelines.cell.clock_watch import ClockMark, ClockRule, ClockWatch
 from ringwatch_pipelines.cell.coupling import Coupler
 from ringwatch_pipelines.cell.timeline import Timeline
 
@@ -41,13 +44,24 @@ def _cell_side(name: str, sample: SampleSettings, cycler: CyclerSettings, clock:
         return CellSide(CellFollower(name=name))
     found: Channel[CyclerItem] = Channel("cycler", CYCLER_CAPACITY)
     timeline = Timeline(max_gap_s=cycler.max_gap_s)
+    declared = ClockRelation(cycler.clock_offset_s, cycler.clock_drift_ppm)
+    measured = cycler.clock == "measured"
+    coupler = Coupler(timeline, area_cm2=sample.area_cm2 or NAN, clock=declared, clock_may_change=measured)
+    clock_watch = ClockWatch(timeline, ClockRule(declared, _clock_mark(cycler.clock_mark), cycler.clock_tracks))
     follower = CellFollower(
         name=name,
         found=found,
-        coupler=Coupler(timeline, area_cm2=sample.area_cm2 or NAN),
+        coupler=coupler,
         watch=CellWatch(timeline) if sample.symmetric else None,
+        clock=CellClock(watch=clock_watch, coupler=coupler, applied=measured, name=name),
     )
     return CellSide(follower, CyclerStage(reader=open_reader(config, clock=clock), found=found))
+
+
+def _clock_mark(mark: ClockMarkSettings | None) -> ClockMark | None:
+    if mark is None:
+        return None
+    return ClockMark(mark.attribute, mark.quantity, mark.attribute_threshold, mark.cycler_threshold, mark.at)
 
 
 def _cycler_config(settings: CyclerSettings) -> CyclerConfig | None:

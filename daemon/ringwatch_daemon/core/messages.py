@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ringwatch_daemon.core.columns import Column, Value, values_from_tracked
 from ringwatch_daemon.core.records import (
     CellStateUpdate,
+    CyclerClock,
     CyclingSamples,
     Event,
     FrameRecord,
@@ -76,6 +77,25 @@ def float32_pattern(pattern: Pattern) -> tuple[NDArray[np.float32], NDArray[np.f
     return pattern.intensity.astype(np.float32), pattern.sigma.astype(np.float32)
 
 
+def clock_values(record: CyclerClock) -> dict[str, float | int | str]:
+    """A measured clock as the file and the stream hold it; what was declared stands there for the same reference."""
+    estimate = record.estimate
+    relation = estimate.relation
+    declared = record.declared.at(relation.reference_ns)
+    return {
+        "reference_ns": relation.reference_ns,
+        "offset_s": relation.offset_s,
+        "offset_s_errors": estimate.offset_sigma_s,
+        "drift_ppm": relation.drift_ppm,
+        "drift_ppm_errors": estimate.drift_sigma_ppm,
+        "declared_offset_s": declared.offset_s,
+        "declared_drift_ppm": declared.drift_ppm,
+        "method": estimate.method.value,
+        "support": estimate.support,
+        "applied": int(record.applied),
+    }
+
+
 def _bodies(record: Record, columns: tuple[Column, ...], now_ns: int) -> Iterator[_Body]:
     match record:
         case RunStart():
@@ -89,6 +109,8 @@ def _bodies(record: Record, columns: tuple[Column, ...], now_ns: int) -> Iterato
             yield _Body("frame.tracking", "ledger.correction", record.row, now_ns, data)
         case CyclingSamples():
             yield from _samples(record, now_ns)
+        case CyclerClock():
+            yield _Body("cycling", "cycling.clock", -1, now_ns, clock_values(record) | _cell_name(record))
         case CellStateUpdate():
             yield from _at_frame(record, now_ns)
         case Event():
@@ -198,7 +220,7 @@ def _event(record: Event) -> dict[str, Any]:
     return told | _cell_name(record)
 
 
-def _cell_name(record: FrameRecord | CyclingSamples | CellStateUpdate | Event) -> dict[str, str]:
+def _cell_name(record: FrameRecord | CyclingSamples | CyclerClock | CellStateUpdate | Event) -> dict[str, str]:
     """Which of several cells it concerns; nothing in a run of one."""
     return {"cell_name": record.cell_name} if record.cell_name else {}
 

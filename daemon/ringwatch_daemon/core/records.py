@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_daemon.core.columns import Column, FixedTable
+from ringwatch_pipelines.cell.clock import ClockEstimate, ClockRelation
 from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
 from ringwatch_pipelines.results import FrameResult
@@ -167,6 +168,26 @@ class CyclingSamples:
     """Of the cell that the cycler charges; empty in a run of one."""
 
 
+@dataclass(frozen=True, slots=True)
+class CyclerClock:
+    """The clock of a cycler, measured against the detector's.
+
+    Parameters
+    ----------
+    declared
+        As the configuration has it.
+    applied
+        Whether the measured relation replaces the declared one from here on, in samples that were told before too.
+    cell_name
+        Whose cycler; empty in a run of one cell.
+    """
+
+    estimate: ClockEstimate
+    declared: ClockRelation
+    applied: bool
+    cell_name: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CellStateUpdate:
     """States of the cell at earlier frames, filled in when the cycler's data arrived.
@@ -257,4 +278,14 @@ class RunStop:
     flags: tuple[str, ...] = field(default=())
 
 
-Record = RunStart | FrameRecord | LedgerCorrection | CyclingSamples | CellStateUpdate | Event | Status | RunStop
+Record = (
+    RunStart
+    | FrameRecord
+    | LedgerCorrection
+    | CyclingSamples
+    | CyclerClock
+    | CellStateUpdate
+    | Event
+    | Status
+    | RunStop
+)

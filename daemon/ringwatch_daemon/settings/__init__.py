@@ -7,6 +7,7 @@ switches off what is on by default, since TOML has no null.
 from ringwatch_daemon.settings.analysis import FitSettings, HumpSettings, InstrumentSettings, OnsetSettings
 from ringwatch_daemon.settings.cell import (
     CellSettings,
+    ClockMarkSettings,
     CyclerSettings,
     SampleSettings,
     TableSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "BeamlineSettings",
     "BinningSettings",
     "CellSettings",
+    "ClockMarkSettings",
     "CyclerSettings",
     "DarkSettings",
     "DetectorSettings",

@@ -57,6 +57,20 @@ class TableSettings(Section):
     header_line: int = Field(1, ge=1)
 
 
+class ClockMarkSettings(Section):
+    """A value that comes with each frame and switches with the cycler."""
+
+    attribute: str = Field(description="name of the attribute that the frames carry")
+    quantity: Literal["voltage_V", "current_A", "step", "cycle"] = Field(
+        "voltage_V", description="what of the cycler it switches with"
+    )
+    attribute_threshold: float | None = Field(None, description="half-way in its range where it is left out")
+    cycler_threshold: float | None = Field(None, description="half-way in its range where it is left out")
+    at: Literal["start", "middle", "end"] = Field(
+        "end", description="when in its exposure a frame's value is read; areaDetector reads at the end"
+    )
+
+
 class CyclerSettings(Section):
     """The instrument that charges the cell."""
 
@@ -71,6 +85,16 @@ class CyclerSettings(Section):
     voltage_pv: str = Field("", description="for epics")
     current_pv: str = Field("", description="for epics")
     clock_offset_s: float = Field(0.0, description="detector clock minus cycler clock")
+    clock_drift_ppm: float = Field(
+        0.0, ge=-1000.0, le=1000.0, description="how much that grows from the first sample on"
+    )
+    clock: Literal["declared", "measured"] = Field(
+        "declared", description="which is applied; the other is told too, measured by clock_mark and by the lattice"
+    )
+    clock_mark: ClockMarkSettings | None = None
+    clock_tracks: tuple[str, ...] = Field(
+        (), description="tracks that follow the charge, as lagp/a; the lattice of every free phase when empty"
+    )
     max_gap_s: Positive = Field(3600.0, description="longest stretch between samples that is bridged")
 
     @model_validator(mode="after")

@@ -115,6 +115,8 @@ class AnalysisStage:
             why = self._work_off_intake()
             while self._wanted and self._take_cyclers(TAKE_WAIT_S):
                 self._parts.turned(False)
+            for cell in self._parts.cells:
+                self._take_told(cell, cell.finish())
         finally:
             self._end(why)
 
@@ -160,7 +162,13 @@ class AnalysisStage:
         self._settle(frame, admission, outcome)
         for notice in outcome.result.notices if outcome.result else ():
             self._take_notice(notice, admission.timestamp_ns, _row(admission), self._name_of(frame))
+        self._tell_cell(frame, outcome.result, admission.timestamp_ns)
         self._latency_s = (self._parts.clock.utc_ns() - frame.received_ns) / NS_PER_S
+
+    def _tell_cell(self, frame: Measured, result: FrameResult | None, timestamp_ns: int) -> None:
+        cell = self._cells.get(self._name_of(frame))
+        if cell is not None and result is not None:
+            self._take_told(cell, cell.saw(frame, result, timestamp_ns=timestamp_ns))
 
     def _take_notice(self, notice: Notice, now_ns: int, row: int, cell_name: str) -> None:
         at_ns = now_ns if notice.timestamp_ns is None else notice.timestamp_ns

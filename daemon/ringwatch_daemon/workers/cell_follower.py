@@ -6,16 +6,18 @@ from dataclasses import replace
 import numpy as np
 
 from ringwatch_daemon.core.channels import Channel, ChannelClosed
-from ringwatch_daemon.core.records import CellStateUpdate, CyclingSamples, QueueLevel
+from ringwatch_daemon.core.records import CellStateUpdate, CyclerClock, CyclingSamples, QueueLevel
 from ringwatch_daemon.core.resumption import Resumption
+from ringwatch_daemon.workers.cell_clock import CellClock
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerProblem
 from ringwatch_daemon.workers.stored_samples import StoredSamples
 from ringwatch_pipelines.cell.cell_watch import CellWatch
 from ringwatch_pipelines.cell.coupling import CoupledSamples, Coupler
 from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
-from ringwatch_pipelines.results import Notice
+from ringwatch_pipelines.results import FrameResult, Notice
+from ringwatch_pipelines.scans import Measured
 
-Told = CyclingSamples | CellStateUpdate | Notice
+Told = CyclingSamples | CyclerClock | CellStateUpdate | Notice
 
 
 class CellFollower:
@@ -29,6 +31,8 @@ class CellFollower:
         Where its cycler's samples and problems come; None for a cell without a cycler.
     watch
         Looks for short circuits in the coupler's timeline.
+    clock
+        Compares the clocks of the cycler and the detector.
     name
         Of the cell; empty in a run of one.
     """
@@ -39,12 +43,14 @@ class CellFollower:
         coupler: Coupler | None = None,
         found: Channel[CyclerItem] | None = None,
         watch: CellWatch | None = None,
+        clock: CellClock | None = None,
         name: str = "",
     ) -> None:
         self.name = name
         self._coupler = coupler
         self._found = found
         self._watch = watch
+        self._clock = clock
         self._stored: StoredSamples | None = None
         self._ended = found is None
 
@@ -58,6 +64,17 @@ class CellFollower:
         if self._coupler is None:
             return CellState()
         return self._coupler.state_for_frame(row=row, timestamp_ns=timestamp_ns)
+
+    def saw(self, frame: Measured, result: FrameResult, *, timestamp_ns: int) -> Iterator[Told]:
+        """Hear what became of a frame of its own, and tell what that says of the clocks."""
+        if self._clock is not None:
+            self._clock.saw(frame, result, timestamp_ns=timestamp_ns)
+            yield from self._clock.look()
+
+    def finish(self) -> Iterator[Told]:
+        """What there is to tell once no more frames and samples come."""
+        if self._clock is not None:
+            yield from self._clock.finish()
 
     def take(self, timeout_s: float) -> Iterator[Told]:
         """What the cycler has told meanwhile, waiting up to `timeout_s` for something."""

@@ -101,10 +101,13 @@ class ClockReading:
     Parameters
     ----------
     estimate
-        None where they say nothing, and `warnings` why.
+        None where they say nothing.
+    why_not
+        Why they say nothing, in one sentence.
     warnings
-        Sentences on what limits the estimate.
+        Sentences on what an operator should know of it.
     """
 
     estimate: ClockEstimate | None
+    why_not: str = ""
     warnings: tuple[str, ...] = ()

@@ -125,13 +125,13 @@ def clock_from_breathing(
         offsets less than half a half-cycle away from it can be told.
     """
     if charge.half_cycles < _FEWEST_HALF_CYCLES:
-        return ClockReading(None, (f"{charge.half_cycles} half-cycles are too few to tell the clocks from",))
+        return ClockReading(None, f"{charge.half_cycles} half-cycles are too few to tell the clocks from")
     warning = aliasing_warning(timestamp_ns=timestamp_ns, half_cycle_s=charge.half_cycle_s)
     if warning is not None:
-        return ClockReading(None, (warning,))
+        return ClockReading(None, warning, (warning,))
     fit = _prepared(timestamp_ns, tracks, charge, declared)
     if fit is None:
-        return ClockReading(None, (f"fewer than {_FEWEST_FRAMES} frames have both tracks and charge",))
+        return ClockReading(None, f"fewer than {_FEWEST_FRAMES} frames have both tracks and charge")
     return fit.reading()
 
 
@@ -240,7 +240,7 @@ class _BreathingFit:
         if beyond < _LEAST_SIGNIFICANCE**2:
             seen = np.sqrt(max(beyond, 0.0))
             text = f"no track follows the charge: {seen:.1f} sigma, {_LEAST_SIGNIFICANCE:.0f} are needed"
-            return ClockReading(None, (text,))
+            return ClockReading(None, text)
         relation = ClockRelation(start.offset_s + shift_s, start.drift_ppm, reference_ns)
         for _ in range(_STEPS):
             scores, hessian = self._normal(relation)
@@ -296,9 +296,9 @@ class _BreathingFit:
             abs(relation.offset_s - start.offset_s) <= reach_s
             and abs(relation.drift_ppm - start.drift_ppm) <= MOST_DRIFT_PPM
         ):
-            return ClockReading(None, ("the tracks follow the charge, but no offset near the declared one fits best",))
+            return ClockReading(None, "the tracks follow the charge, but no offset near the declared one fits best")
         if not offset_sigma_s < 0.5 * reach_s:
-            return ClockReading(None, (f"the tracks tell the offset to {offset_sigma_s:.0f} s only",))
+            return ClockReading(None, f"the tracks tell the offset to {offset_sigma_s:.0f} s only")
         drift_sigma_ppm = 1e6 * float(np.sqrt(variance[1]))
         support = int(self.stamps.size)
         return ClockReading(ClockEstimate(relation, offset_sigma_s, drift_sigma_ppm, ClockMethod.BREATHING, support))

@@ -99,7 +99,7 @@ def clock_from_switches(
     """
     if frames.count < _FEWEST or cycler.count < _FEWEST:
         text = f"two switches of the mark are needed: the frames show {frames.count}, the cycler {cycler.count}"
-        return ClockReading(None, (text,))
+        return ClockReading(None, text)
     reference_ns = int(np.mean(frames.before_ns // 2 + frames.after_ns // 2)) - round(declared.offset_s * NS_PER_S)
     bounds = _bounds(frames, cycler, declared.at(reference_ns), search_s)
     pairs = _pairs(bounds)
@@ -108,13 +108,13 @@ def clock_from_switches(
             f"only {pairs.size} of {frames.count} switches of the mark fit the cycler's with one offset within "
             f"{search_s:.0f} s of the declared one"
         )
-        return ClockReading(None, (text,))
+        return ClockReading(None, text)
     chosen = bounds.of(pairs)
     mean, covariance = _posterior(chosen)
     relation = ClockRelation(declared.at(reference_ns).offset_s + mean[0], declared.drift_ppm + mean[1], reference_ns)
     sigma = np.sqrt(np.diagonal(covariance))
     estimate = ClockEstimate(relation, float(sigma[0]), float(sigma[1]), ClockMethod.MARK, int(pairs.size))
-    return ClockReading(estimate, _warnings(chosen, estimate))
+    return ClockReading(estimate, warnings=_warnings(chosen, estimate))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -80,7 +80,7 @@ class ClockWatch:
         self._marks = array("d")
         self._mark_stamps = array("q")
         self._tracks: dict[str, tuple[array[float], array[float]]] = {}
-        self._looked_at = 0.0
+        self._looked_at = 0
 
     @property
     def declared(self) -> ClockRelation:
@@ -120,21 +120,27 @@ class ClockWatch:
             sigma.append(estimate.sigma)
 
     @property
+    def frames(self) -> int:
+        """How many frames have told something."""
+        return max(len(self._stamps), len(self._marks))
+
+    @property
     def due(self) -> bool:
         """Whether a quarter more frames than at the last look may tell more."""
-        frames = max(len(self._stamps), len(self._marks))
-        return len(self._timeline) > 0 and frames >= max(_FEWEST_FRAMES, _GROWTH * self._looked_at)
+        return len(self._timeline) > 0 and self.frames >= max(_FEWEST_FRAMES, _GROWTH * self._looked_at)
 
     def look(self) -> ClockReading:
         """What frames and samples tell of the clocks by now."""
-        self._looked_at = float(max(len(self._stamps), len(self._marks)))
+        self._looked_at = self.frames
         readings = [reading for reading in (self._by_mark(), self._by_breathing()) if reading is not None]
         told = [reading for reading in readings if reading.estimate is not None]
-        warnings = tuple(text for reading in readings for text in reading.warnings)
         if not told:
-            return ClockReading(None, warnings)
+            why_not = (
+                "; ".join(reading.why_not for reading in readings) or "neither tracks nor marks came with the frames"
+            )
+            return ClockReading(None, why_not, tuple(text for reading in readings for text in reading.warnings))
         best = min(told, key=_offset_sigma_s)
-        return ClockReading(best.estimate, best.warnings + _contradictions(told))
+        return ClockReading(best.estimate, warnings=best.warnings + _contradictions(told))
 
     def _add_mark(
         self, mark: ClockMark, timestamp_ns: int, exposure_s: float, attributes: dict[str, str | float | int]

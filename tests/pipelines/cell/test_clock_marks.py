@@ -74,4 +74,4 @@ def test_one_switch_is_not_enough():
         search_s=100.0,
     )
     assert told.estimate is None
-    assert told.warnings == ("two switches of the mark are needed: the frames show 1, the cycler 44",)
+    assert told.why_not == "two switches of the mark are needed: the frames show 1, the cycler 44"
