@@ -24,7 +24,8 @@ _LOG = logging.getLogger(__name__)
 class ServiceNotifier:
     """Tells the service manager how the daemon fares; may be used from any thread.
 
-    A manager that does not listen is logged and otherwise ignored: frames matter more.
+    A manager that does not listen is logged and otherwise ignored: frames matter more. What is told again and again
+    is not even waited with.
 
     Parameters
     ----------
@@ -42,6 +43,7 @@ class ServiceNotifier:
         self.watchdog_s = watchdog_s
         self._clock = clock or SystemClock()
         self._last_request_s = -math.inf
+        self._heard = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "ServiceNotifier":
@@ -54,7 +56,7 @@ class ServiceNotifier:
 
     def status(self, text: str) -> None:
         """Tell in one sentence how things stand, as ``systemctl status`` shows it."""
-        self._send(f"STATUS={_one_line(text)}")
+        self._send(f"STATUS={_one_line(text)}", wait_s=0.0)
 
     def stopping(self, status: str) -> None:
         """Tell that the daemon is about to end, and in one sentence what it still does."""
@@ -67,20 +69,28 @@ class ServiceNotifier:
         A stop of more than ten minutes is not asked for.
         """
         if worked and self._clock.monotonic_s() <= self._last_request_s:
-            self._send("WATCHDOG=1", f"EXTEND_TIMEOUT_USEC={round(_EXTENSION_S * _US_PER_S)}")
+            self._send("WATCHDOG=1", f"EXTEND_TIMEOUT_USEC={round(_EXTENSION_S * _US_PER_S)}", wait_s=0.0)
         else:
-            self._send("WATCHDOG=1")
+            self._send("WATCHDOG=1", wait_s=0.0)
 
-    def _send(self, *assignments: str) -> None:
+    def _send(self, *assignments: str, wait_s: float = _SEND_TIMEOUT_S) -> None:
         if not self._address:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notice:
-                notice.settimeout(_SEND_TIMEOUT_S)
+                notice.settimeout(wait_s)
                 notice.connect(self._address)
                 notice.sendall("\n".join(assignments).encode())
+            self._heard = True
         except OSError as error:
-            _LOG.warning("the service manager did not take %s: %s", assignments[0], error)
+            # Said once: a manager that has gone would else be complained of with every status.
+            _LOG.log(
+                logging.WARNING if self._heard else logging.DEBUG,
+                "the service manager did not take %s: %s",
+                assignments[0],
+                error,
+            )
+            self._heard = False
 
 
 def _one_line(text: str) -> str:

@@ -66,7 +66,7 @@ def pixel_groups(bin_of_pixel: NDArray[Any], *, bins: int) -> PixelGroups | None
     order = _alike_together(tuples)
     place = np.empty(words.size, dtype=np.uint16 if words.size <= np.iinfo(np.uint16).max + 1 else np.uint32)
     place[order] = np.arange(words.size)
-    counting = (tuples < bins).any(axis=1)
+    counting = np.any(tuples < bins, axis=1)
     return PixelGroups(
         slots=read_only(place[slots].reshape(rows, -1)),
         spans=read_only(_spans(counting[slots].reshape(rows, -1))),

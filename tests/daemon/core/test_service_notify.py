@@ -56,6 +56,16 @@ def test_more_time_is_asked_for_only_while_stopping_and_only_with_work_left(
     assert heard[3] == b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000"
 
 
+def test_a_manager_that_never_reads_holds_nobody_up_and_is_complained_of_once(
+    notifier: ServiceNotifier, manager: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3000):  # half a second each, were they waited with
+        notifier.status(f"frame {number}")
+        notifier.alive(True)
+    assert len([one for one in caplog.records if one.levelno >= logging.WARNING]) == 1
+    assert manager.recv(4096) == b"STATUS=frame 0"
+
+
 def test_a_status_cannot_smuggle_in_another_notice(notifier: ServiceNotifier, manager: socket.socket) -> None:
     notifier.status("fine\nREADY=1")
     assert manager.recv(4096) == b"STATUS=fine READY=1"
