@@ -69,7 +69,7 @@ class Phase:
     lattice_prior: float | None = None
     size_nm: float = 60.0
     strain: float = 0.0
-    size_prior: float = 0.5
+    size_prior: float = 1.0
     ratio: tuple[str, str] | None = None
     reported_lines: tuple[str, ...] = ()
 
@@ -103,7 +103,7 @@ def phase_from_cell(
     lattice_prior: float | None = None,
     size_nm: float = 60.0,
     strain: float = 0.0,
-    size_prior: float = 0.5,
+    size_prior: float = 1.0,
     ratio: tuple[str, str] | None = None,
     reported_lines: tuple[str, ...] = (),
 ) -> Phase:
@@ -156,7 +156,7 @@ def phase_from_cif(
     lattice_prior: float | None = None,
     size_nm: float = 60.0,
     strain: float = 0.0,
-    size_prior: float = 0.5,
+    size_prior: float = 1.0,
     ratio: tuple[str, str] | None = None,
     reported_lines: tuple[str, ...] = (),
 ) -> Phase:
