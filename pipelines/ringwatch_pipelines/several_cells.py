@@ -14,6 +14,7 @@ from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
+from ringwatch_pipelines.reduction.counting import FrameCounter
 from ringwatch_pipelines.reduction.darks import DarkMemory
 from ringwatch_pipelines.reduction.lag import LagState
 from ringwatch_pipelines.results import FitState, FrameResult, PhaseTrack, Refusal, TextureTrack, Tracked
@@ -76,6 +77,18 @@ class SeveralCells:
     def norm(self) -> FloatArray:
         """(bins,) normalisation at monitor 1."""
         return self._analysers[self._current].norm
+
+    @property
+    def counter(self) -> FrameCounter | None:
+        """As that of an `Analyser`; None where frames of different cells are counted differently."""
+        counters = {id(analyser): analyser.counter for analyser in self._analysers.values()}
+        return next(iter(counters.values())) if len(counters) == 1 else None
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether the next light frames have to bring their images, counted or not; once false, it stays so."""
+        unchecked = any(not memory.rings_checked for memory in self._waiting.values())
+        return unchecked or self._analysers[self._current].needs_images
 
     def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
         """The tracks of a frame that was not fitted: every phase, line and peak of any cell, without values."""

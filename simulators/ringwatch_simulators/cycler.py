@@ -4,6 +4,7 @@ import threading
 import time
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -115,13 +116,25 @@ def _rows_in(path: Path | None) -> int:
     return max(0, len(path.read_text(encoding="utf-8").splitlines()) - 1)
 
 
+class FollowsTime(Protocol):
+    """One cycler, or several."""
+
+    def state(self, data_ns: int) -> CyclingState:
+        """Current and voltage at a data time."""
+        ...
+
+    def advance(self, data_ns: int) -> int:
+        """Write every row up to `data_ns`; return how many."""
+        ...
+
+
 class CyclerThread:
     """Lets the cycler follow the detector's data time, and posts its PVs with their data time.
 
     Between frames the data time runs on at the run's speed, by at most `lead_s`.
     """
 
-    def __init__(self, cycler: Cycler, records: Records, prefix: str, *, speed: float, lead_s: float) -> None:
+    def __init__(self, cycler: FollowsTime, records: Records, prefix: str, *, speed: float, lead_s: float) -> None:
         self._cycler = cycler
         self._records = records
         self._prefix = prefix

@@ -25,7 +25,7 @@ import numpy as np
 from p4p.server import Server
 from softioc import asyncio_dispatcher, builder, softioc
 
-from ringwatch_simulators.cycler import Cycler, CyclerThread
+from ringwatch_simulators.cycler import CyclerThread, FollowsTime
 from ringwatch_simulators.database import (
     CAMERA,
     IMAGE_PLUGIN,
@@ -116,7 +116,7 @@ class DetectorIoc:
         supply: FrameSupply,
         options: IocOptions,
         *,
-        cycler: Cycler | None = None,
+        cycler: FollowsTime | None = None,
         resumption: Resumption | None = None,
     ) -> None:
         self._supply = supply

@@ -12,7 +12,8 @@ from ringwatch_simulators.faults import FaultSchedule, fault_from_text
 from ringwatch_simulators.outage import Resumption
 from ringwatch_simulators.recorded import RecordedFrames
 from ringwatch_simulators.scenario import Scenario, SyntheticFrames, scenario_from_options, start_ns_for, write_truth
-from ringwatch_simulators.supply import AttributeValue, CountingFrames, FrameSupply
+from ringwatch_simulators.supply import AttributeValue, CountingFrames, FramesInMemory, FrameSupply
+from ringwatch_simulators.turns import CyclersInTurn, FramesInTurn, turn_from_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def serve(request: IocRequest) -> int:
 def _serve_plain(options: argparse.Namespace, common: IocOptions, resumption: Resumption | None) -> int:
     supply: FrameSupply
     if options.frames:
-        supply = RecordedFrames(options.frames, options.darks)
+        recorded = RecordedFrames(options.frames, options.darks)
+        supply = FramesInMemory(recorded) if options.in_memory else recorded
     else:
         supply = CountingFrames(count=options.count or 10, shape=_shape(options.shape), dtype=options.dtype)
     wall_period_s = 1.0 / options.rate if options.rate else 1.0
@@ -68,16 +70,18 @@ def _serve_plain(options: argparse.Namespace, common: IocOptions, resumption: Re
 def _serve_scenario(options: argparse.Namespace, common: IocOptions, resumption: Resumption | None) -> int:
     scenario = scenario_from_options(options, frames=options.count)
     start_ns = options.start_ns if options.start_ns is not None else start_ns_for(scenario)
-    frames = SyntheticFrames(scenario, start_ns)
+    turns = tuple(turn_from_text(text) for text in options.cell)
+    in_turn = FramesInTurn(scenario, start_ns, turns, frozenset(options.unnamed)) if turns else None
+    frames = in_turn or SyntheticFrames(scenario, start_ns)
     if options.truth is not None and resumption is None:
         write_truth(options.truth, frames)
-    cycler = Cycler(
-        frames.model,
-        start_ns=start_ns,
-        begin_ns=frames.end_ns(0) - int(scenario.cadence_s * 1e9),
-        options=_cycler_options(options, scenario),
-        go_on=resumption is not None,
-    )
+    begin_ns, go_on = frames.end_ns(0) - int(scenario.cadence_s * 1e9), resumption is not None
+    cycler_options = _cycler_options(options, scenario)
+    cycler: Cycler | CyclersInTurn
+    if in_turn is None:
+        cycler = Cycler(frames.model, start_ns=start_ns, begin_ns=begin_ns, options=cycler_options, go_on=go_on)
+    else:
+        cycler = CyclersInTurn(in_turn, turns, begin_ns=begin_ns, options=cycler_options, go_on=go_on)
     ioc_options = replace(
         common,
         exposure_s=scenario.exposure_s,

@@ -73,6 +73,8 @@ class FrameTruth:
         Lattice of LAGP as the nominal geometry sees it, sample displacement included.
     mishap
         What is wrong with the frame, or an empty word.
+    cell_name
+        Of several cells, the one in the beam.
     """
 
     unique_id: int
@@ -82,6 +84,7 @@ class FrameTruth:
     a_seen_A: float
     c_seen_A: float
     mishap: str = ""
+    cell_name: str = ""
 
     def to_json(self) -> str:
         """One line of JSON, flat."""

@@ -100,3 +100,24 @@ class CountingFrames:
             return SuppliedFrame(np.zeros_like(self._ramp), shutter_closed=True)
         number = np.array([exposure.index + 1]).astype(self._ramp.dtype)
         return SuppliedFrame(self._ramp + number, shutter_closed=False)
+
+
+class FramesInMemory:
+    """The frames of another supply, read once beforehand: serving them costs nothing but their way out.
+
+    Parameters
+    ----------
+    supply
+        Whose frames do not depend on the exposure, as recorded ones.
+    """
+
+    def __init__(self, supply: FrameSupply) -> None:
+        self._supply = supply
+        self._frames = [supply.frame(Exposure(index, 0.0)) for index in range(len(supply))]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def frame(self, exposure: Exposure) -> SuppliedFrame:
+        """The frame of that number; a dark comes from the supply."""
+        return self._supply.frame(exposure) if exposure.dark else self._frames[exposure.index]

@@ -1,9 +1,12 @@
 """Messages of a made-up run, as a subscriber hears them."""
 
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from fakes import records
+from ringwatch_daemon.client import GAP, subscribe
 from ringwatch_daemon.core.columns import columns_from_tracked
 from ringwatch_daemon.core.messages import messages_from_record
 from ringwatch_daemon.core.records import Event, FrameRecord, QueueLevel, Record, RunStart, Status, Totals
@@ -93,3 +96,23 @@ def cell_status(totals: Totals, *, flags: tuple[str, ...] = ()) -> Status:
 def cell_event(row: int, kind: str, text: str) -> Event:
     """Something to see at `row`."""
     return Event(records.START_NS + row * records.FRAME_NS, row, kind, text)
+
+
+@contextmanager
+def heard_in_background(endpoint: str) -> Iterator[list[StreamMessage]]:
+    """All that a publisher says meanwhile, gaps left out; at the end of the block its run has stopped."""
+    heard: list[StreamMessage] = []
+
+    def hear() -> None:
+        with subscribe(endpoint, timeout_s=120.0) as subscription:
+            for message in subscription:
+                if message.kind != GAP:
+                    heard.append(message)
+                if message.topic == "run.stop":
+                    return
+
+    thread = threading.Thread(target=hear, daemon=True)
+    thread.start()
+    yield heard
+    thread.join(60.0)
+    assert not thread.is_alive()

@@ -63,6 +63,16 @@ def page_from_report(
         *(_section(figure, directory) for figure in figures),
         *_events(run),
     ]
+    return _html(title, parts)
+
+
+def page_of_cells(title: str, cells: Sequence[str], *, page_name: str) -> str:
+    """The page that leads to the reports of several cells."""
+    links = [f'<li><a href="{escape(cell)}/{escape(page_name)}">{escape(cell)}</a></li>' for cell in cells]
+    return _html(title, [f"<h1>{escape(title)}</h1>", "<p>The cells of this run:</p><ul>", *links, "</ul>"])
+
+
+def _html(title: str, parts: Sequence[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

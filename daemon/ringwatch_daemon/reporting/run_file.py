@@ -71,8 +71,13 @@ class RunFile:
     ) -> None:
         self._file.close()
 
-    @cached_property
+    @property
     def frames(self) -> int:
+        """How many frames the report is about."""
+        return self.stored_frames
+
+    @cached_property
+    def stored_frames(self) -> int:
         """Rows that every (frames, ...) dataset has; a run that grows may have more in some."""
         groups = ("frames", "tracking", "azint1d", "cycling/at_frame")
         datasets = [self._dataset(f"{group}/{name}") for group in groups for name in self.names(group)]
@@ -89,7 +94,7 @@ class RunFile:
             values = dataset[()] if columns is None else _columns(dataset, columns)
         except BROKEN:
             return None
-        return np.asarray(values[: self._rows(path, dataset)], dtype=np.float64)
+        return np.asarray(values[self._chosen(path, dataset)], dtype=np.float64)
 
     def row(self, path: str, row: int) -> FloatArray | None:
         """One row of a (frames, n) dataset, without reading the others."""
@@ -107,7 +112,7 @@ class RunFile:
         if dataset is None or dataset.dtype.kind not in "iu":
             return None
         try:
-            return np.asarray(dataset[()][: self._rows(path, dataset)], dtype=np.int64)
+            return np.asarray(dataset[()][self._chosen(path, dataset)], dtype=np.int64)
         except BROKEN:
             return None
 
@@ -120,7 +125,7 @@ class RunFile:
             values = dataset[()]
         except BROKEN:
             return None
-        return np.char.decode(values[: self._rows(path, dataset)], "utf-8", "replace")
+        return np.char.decode(values[self._chosen(path, dataset)], "utf-8", "replace")
 
     def text(self, path: str) -> str:
         """A single text; empty where there is none."""
@@ -162,9 +167,10 @@ class RunFile:
         dataset = self._dataset("azint1d/I_errors" if errors else "azint1d/I")
         if dataset is None or dataset.ndim != 2:
             return
-        for start in range(0, self.frames, ROWS_A_BLOCK):
+        for start in range(0, self.stored_frames, ROWS_A_BLOCK):
+            end = min(start + ROWS_A_BLOCK, self.stored_frames)
             try:
-                yield start, np.asarray(dataset[start : min(start + ROWS_A_BLOCK, self.frames)], dtype=np.float32)
+                yield start, np.asarray(dataset[start:end], dtype=np.float32)
             except BROKEN:
                 return
 
@@ -194,10 +200,15 @@ class RunFile:
         except BROKEN:
             return None
 
-    def _rows(self, path: str, dataset: h5py.Dataset) -> int | None:
-        """A run that grows has the same frames in everything that the report shows."""
-        of_frames = path.startswith(("frames/", "tracking/", "azint1d/I", "cycling/at_frame/"))
-        return self.frames if of_frames and dataset.ndim and _grows(dataset) else None
+    def _chosen(self, path: str, dataset: h5py.Dataset) -> slice | IntArray:
+        """Which rows are read: a run that grows has the same frames in everything that the report shows."""
+        return slice(self.frames if has_frames(path, dataset) else None)
+
+
+def has_frames(path: str, dataset: h5py.Dataset) -> bool:
+    """Whether a dataset has a row for every frame."""
+    of_frames = path.startswith(("frames/", "tracking/", "azint1d/I", "cycling/at_frame/"))
+    return of_frames and bool(dataset.ndim) and _grows(dataset)
 
 
 def _printable(value: Any) -> str:
