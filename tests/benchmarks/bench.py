@@ -6,10 +6,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import fit_speed, integration_speed
+from benchmarks import fit_speed, integration_speed, reprocess_speed
 from benchmarks.measuring import table
 
-SUBJECTS = {"integration": integration_speed.measure, "fit": fit_speed.measure}
+SUBJECTS = {"integration": integration_speed.measure, "fit": fit_speed.measure, "reprocess": reprocess_speed.measure}
 
 
 def main() -> int:

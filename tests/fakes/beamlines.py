@@ -58,7 +58,12 @@ def write_small_lagp_beamline(folder: Path) -> tuple[Path, SyntheticFrames]:
 
     The dark is to be put into ``dark.tif``.
     """
-    frames = SyntheticFrames(scenario_named("small"), start_ns=10**18)
+    return lagp_beamline_without_metadata(folder, "small")
+
+
+def lagp_beamline_without_metadata(folder: Path, scenario: str) -> tuple[Path, SyntheticFrames]:
+    """The same for any panel: the name of its scenario."""
+    frames = SyntheticFrames(scenario_named(scenario), start_ns=10**18)
     write_beamline_files(folder, frames)
     text = example_folder().joinpath(CONFIGURATION).read_text()
     for old, new in (

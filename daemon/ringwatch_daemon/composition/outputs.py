@@ -22,6 +22,9 @@ from ringwatch_daemon.sinks.sequence_mark import SequenceMark
 from ringwatch_daemon.sinks.zmq_publisher import CurveKeys, ZmqPublisher
 from ringwatch_daemon.workers.frame_spool import FrameSpool, SpooledFrame, SpoolRelease
 
+UNPUBLISHED_S = 1.0
+"""Longest time that results wait for the file of a run that nobody listens to."""
+
 
 @dataclass(frozen=True, slots=True)
 class WrittenRun:
@@ -83,6 +86,8 @@ def sinks_of(plan: RunPlan, written: WrittenRun) -> tuple[Sink, ...]:
         overwrite=plan.overwrite,
         resume=cut_off is not None,
         part_rows=plan.settings.run.part_rows,
+        # A result is in the file before it is published; where nothing is, larger batches cost less.
+        interval_s=0.0 if plan.publish else UNPUBLISHED_S,
     )
     rows = None if cut_off is None else cut_off.resumption.totals.announced
     sinks: list[Sink] = [ResumableFile(written.path, file, resumed_rows=rows) if plan.resumable else file]
