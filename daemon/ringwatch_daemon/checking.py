@@ -6,8 +6,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from ringwatch_daemon.composition.cell_recipes import recipes_of_cells
 from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_recipe_from_settings
-from ringwatch_daemon.settings import ScanSettings, Settings
+from ringwatch_daemon.settings import CyclerSettings, ScanSettings, Settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser
 from ringwatch_pipelines.fit.design_matrix import hump_share
@@ -43,22 +44,29 @@ def _what_comes(settings: Settings) -> list[tuple[str, str]]:
         "ca": f"{detector.prefix}{detector.ca_image}ArrayData over Channel Access",
         "files": ", ".join(map(str, settings.files.paths)),
     }
-    cycler = settings.cycler
-    told_by = {
-        "none": "none",
-        "file": str(cycler.file),
-        "csv": str(cycler.file),
-        "epics": f"{cycler.voltage_pv}, {cycler.current_pv}",
-    }
     come = frames[detector.protocol] if settings.scan is None else frames["files"] or "those given to reprocess"
+    return [("frames", come), *_cells(settings)]
+
+
+def _cells(settings: Settings) -> list[tuple[str, str]]:
+    if not settings.cells:
+        return [("cycler", _told_by(settings.cycler))]
+    by = settings.detector.cell_attribute or settings.detector.cell_pv
     return [
-        ("frames", come),
-        ("cycler", told_by[cycler.kind]),
+        (f"cell {cell.name}", f"where {by} is {cell.told}; cycler: {_told_by(cell.cycler)}") for cell in settings.cells
     ]
+
+
+def _told_by(cycler: CyclerSettings) -> str:
+    if cycler.kind == "epics":
+        return f"{cycler.voltage_pv}, {cycler.current_pv}"
+    return "none" if cycler.kind == "none" else str(cycler.file)
 
 
 def _what_is_done(settings: Settings) -> list[tuple[str, str]]:
     recipe = recipe_from_settings(settings)
+    for of_cell in {id(each): each for each in recipes_of_cells(settings, recipe).values()}.values():
+        Analyser(of_cell)
     analyser = Analyser(recipe)
     geometry, corrections = recipe.geometry, recipe.corrections
     edges_deg = analyser.axis.edges_two_theta_deg

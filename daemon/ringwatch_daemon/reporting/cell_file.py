@@ -65,11 +65,10 @@ class CellFile(RunFile):
 
     @cached_property
     def _own_frames(self) -> IntArray:
-        return np.flatnonzero(self._names("frames")[: self.stored_frames] == self._cell).astype(np.int64)
+        return self._own("frames", self.stored_frames)
 
-    @cached_property
-    def _own_samples(self) -> IntArray:
-        return np.flatnonzero(self._names("cycling") == self._cell).astype(np.int64)
+    def _own(self, table: str, rows: int | None = None) -> IntArray:
+        return np.flatnonzero(self._names(table)[:rows] == self._cell).astype(np.int64)
 
     def _names(self, table: str) -> NDArray[np.str_]:
         dataset = self._dataset(f"{table}/cell")
@@ -85,8 +84,8 @@ class CellFile(RunFile):
     def _chosen(self, path: str, dataset: h5py.Dataset) -> slice | IntArray:
         if has_frames(path, dataset):
             return self._own_frames
-        series = path.startswith("cycling/") and not path.startswith("cycling/at_frame/")
-        return self._own_samples if series else slice(None)
+        table = path.rpartition("/")[0]
+        return self._own(table) if self.has(f"{table}/cell") else slice(None)
 
 
 def cells_in(file: RunFile) -> tuple[str, ...]:
