@@ -21,6 +21,9 @@ SEARCH = 0.08
 STEP = 1e-4
 LEAST_CONTRAST = 4.5
 """How far the best scale must stand above the others, in standard deviations of what chance does."""
+_STRONGEST = 6
+_VISIBLE_SIGMAS = 6.0
+"""A line is held against the calibration only where it should stand out by so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class RingSelfTest:
     passed
         The calibration can be used.
     lines_expected, lines_found
-        Lines inside the pattern, and those seen within the tolerance of their place.
+        Lines inside the pattern, and those seen within the tolerance of their place; weak ones may hide in noise.
     median_offset_ppm, worst_offset_ppm
         Of d over the lines found, measured minus expected; NaN where none was found.
     scale_ppm
@@ -92,7 +95,8 @@ def ring_self_test(
     scatter = _scatter(np.array(sectors), lit=int((pattern.norm > 0).any(axis=1).sum()))
     offsets = _line_offsets(pattern.two_theta_deg, mean, sigma, lines, tolerance_ppm)
     found = np.isfinite(offsets)
-    share = float(weights[found].sum() / weights.sum())
+    visible = _visible(pattern.two_theta_deg, mean, sigma, _scaled(lines, 1.0 + 1e-6 * np.nan_to_num(whole)), weights)
+    share = float(weights[found & visible].sum() / max(weights[visible].sum(), 1e-300))
     fault = _fault(whole, scatter, share, tolerance_ppm, (int(found.sum()), lines.size))
     seen = offsets[found]
     median = float(np.median(seen)) if seen.size else np.nan
@@ -114,7 +118,7 @@ def _fault(whole: float, scatter: float, share: float, tolerance_ppm: float, fou
     if not np.isfinite(whole):
         return (
             f"the expected rings stand out nowhere within {100 * SEARCH:.0f} % of their place: "
-            "no sample in the beam, another phase, or a calibration far off"
+            "no sample in the beam or too few counts, another phase, or a calibration far off"
         )
     if abs(whole) > tolerance_ppm:
         return (
@@ -200,15 +204,29 @@ def _comb_offset(
     best = int(np.argmax(score))
     # Were the lines unrelated, their chances would add in squares.
     by_chance = float(np.sqrt((weights**2) @ shares.var(axis=0)))
-    lit = float(weights[values[best] > 0].sum() / weights.sum())
+    visible = weights * _visible(two_theta_deg, intensity, sigma, places[best], weights)
+    lit = float(visible[values[best] > 0].sum() / max(visible.sum(), 1e-300))
     if lit < 0.6 or not score[best] - float(np.median(score)) > LEAST_CONTRAST * by_chance:
         return float("nan")
     return float(1e6 * (_vertex(scales, score, best) - 1.0))
 
 
-def _scaled(two_theta_deg: FloatArray, scale: FloatArray) -> FloatArray:
+def _visible(
+    two_theta_deg: FloatArray, intensity: FloatArray, sigma: FloatArray, lines: FloatArray, weights: FloatArray
+) -> NDArray[np.bool_]:
+    """(lines,) whether a line should stand out of the noise, judged by the strongest ones.
+
+    `weights` are roots of strengths. That others are not seen where counts are few is no fault of the calibration.
+    """
+    heights = np.interp(lines, two_theta_deg, _excess(intensity, sigma, sigmas=2.0))
+    strongest = np.argsort(-weights, kind="stable")[:_STRONGEST]
+    height = float(np.median(heights[strongest] / weights[strongest] ** 2)) * weights**2
+    return np.asarray(height > _VISIBLE_SIGMAS * np.interp(lines, two_theta_deg, np.nan_to_num(sigma)), dtype=np.bool_)
+
+
+def _scaled(two_theta_deg: FloatArray, scale: ArrayLike) -> FloatArray:
     """Scattering angle of a line whose d is `scale` times as large (Bragg)."""
-    sine = np.sin(np.deg2rad(two_theta_deg) / 2) / scale
+    sine = np.sin(np.deg2rad(two_theta_deg) / 2) / np.asarray(scale)
     return np.asarray(np.rad2deg(2 * np.arcsin(np.minimum(sine, 1.0))), dtype=np.float64)
 
 

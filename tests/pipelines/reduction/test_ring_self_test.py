@@ -113,6 +113,26 @@ def test_a_mirrored_frame_fails(small):
     assert not judge(image[::-1], off_centre, lines).passed
 
 
+def strengths_of(lines_deg):
+    """Strengths that fall with the angle by a factor of 30, as those of a powder do."""
+    return 100.0 * 30.0 ** (-(lines_deg - lines_deg[0]) / np.ptp(lines_deg))
+
+
+def test_rings_that_drown_in_noise_are_no_fault_of_the_calibration(small):
+    lines = face_centred_lines_deg(CEO2_A, small, upto_deg=14.0)
+    two_theta_deg, _ = two_theta_map(small)
+    rate = 3.0 + 0.0 * two_theta_deg
+    for place, strength in zip(lines, strengths_of(lines), strict=True):
+        rate += 0.02 * strength * np.exp(-0.5 * ((two_theta_deg - place) / 0.04) ** 2)
+    few_counts = np.random.default_rng(11).poisson(rate).astype(np.uint16)
+    pattern = sectors_of(few_counts, small)
+    result = ring_self_test(pattern=pattern, lines_two_theta_deg=lines, relative_strengths=strengths_of(lines))
+    assert result.passed, result.text
+    assert result.lines_found < 0.5 * result.lines_expected
+    wrong = ring_self_test(pattern=pattern, lines_two_theta_deg=1.01 * lines, relative_strengths=strengths_of(lines))
+    assert not wrong.passed
+
+
 def test_a_frame_without_rings_fails_with_the_reason(small):
     lines = face_centred_lines_deg(NI_A, small, 8)
     result = judge(simulated(small, []), small, lines)
