@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ringwatch_daemon.core.ledger import EnteredRow
-from ringwatch_daemon.core.records import Checkpoint, CyclingSamples, Totals
+from ringwatch_daemon.core.records import Checkpoint, CyclerClock, CyclingSamples, Totals
 from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples, no_samples
 
 
@@ -15,6 +18,15 @@ class WaitingFrame:
     timestamp_ns: int
     reason: Coupling
     cell_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FramesOfCell:
+    """Rows of one cell, and their UTC at mid-exposure, (frames,) each; the name is empty in a run of one."""
+
+    cell_name: str
+    rows: NDArray[np.int64]
+    timestamp_ns: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +53,10 @@ class Resumption:
         (cell, kind) of the events so far; the cell is empty where an event concerns none.
     checkpoint
         What stood after the last row; None where it could not be read.
+    clocks
+        The newest measured clock of each cycler.
+    frames
+        The frames of each cell that have a time.
     """
 
     run_id: str
@@ -53,6 +69,8 @@ class Resumption:
     samples: tuple[CyclingSamples, ...]
     event_kinds: frozenset[tuple[str, str]]
     checkpoint: Checkpoint | None
+    clocks: tuple[CyclerClock, ...] = ()
+    frames: tuple[FramesOfCell, ...] = ()
 
     def samples_of(self, cell_name: str) -> CyclerSamples:
         """The series of one cell's cycler so far."""

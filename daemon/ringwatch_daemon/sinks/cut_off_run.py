@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from ringwatch_daemon.core.clock import NS_PER_S
 from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.core.ledger import REMEMBERED_IDS, EnteredRow
-from ringwatch_daemon.core.records import CyclingSamples, FrameState, Totals
-from ringwatch_daemon.core.resumption import Resumption, WaitingFrame
+from ringwatch_daemon.core.records import CyclerClock, CyclingSamples, FrameState, Totals
+from ringwatch_daemon.core.resumption import FramesOfCell, Resumption, WaitingFrame
 from ringwatch_daemon.sinks.run_memory import (
     SEQUENCE,
     SUFFIX,
@@ -27,6 +28,7 @@ from ringwatch_daemon.sinks.run_memory import (
 from ringwatch_daemon.sinks.run_parts import parts_there
 from ringwatch_daemon.sinks.sequence_mark import next_seq_after
 from ringwatch_daemon.sinks.swmr_seal import SealError, mend
+from ringwatch_pipelines.cell.clock import ClockEstimate, ClockMethod, ClockRelation
 from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
 
 LOG = logging.getLogger(__name__)
@@ -128,6 +130,8 @@ def _resumption(entry: h5py.Group, identity: RunIdentity, folder: Path, last_wri
         samples=_samples(entry),
         event_kinds=_event_kinds(entry),
         checkpoint=checkpoint_at(folder, rows),
+        clocks=measured_clocks(entry),
+        frames=_frames(entry, rows),
     )
 
 
@@ -192,6 +196,37 @@ def _samples(entry: h5py.Group) -> tuple[CyclingSamples, ...]:
         )
         for cell in np.unique(cells)
     )
+
+
+def _frames(entry: h5py.Group, rows: int) -> tuple[FramesOfCell, ...]:
+    stamps = entry["frames/timestamp_ns"][:rows]
+    cells = _cells_of(entry, "frames", slice(0, rows))
+    timed = {cell: np.flatnonzero((cells == cell) & (stamps > 0)) for cell in np.unique(cells)}
+    return tuple(FramesOfCell(cell.decode(), found, stamps[found]) for cell, found in timed.items())
+
+
+def measured_clocks(entry: h5py.Group) -> tuple[CyclerClock, ...]:
+    """The newest measured clock of each cycler in the file of a run."""
+    whole = slice(0, int(entry["ledger/clocks"][()]))
+    columns = {name: item[whole] for name, item in entry["cycling/clock"].items()}
+    cells = _cells_of(entry, "cycling/clock", whole)
+    newest = {cell: int(np.flatnonzero(cells == cell)[-1]) for cell in np.unique(cells)}
+    return tuple(_clock(columns, row, cell.decode()) for cell, row in newest.items())
+
+
+def _clock(columns: dict[str, NDArray[Any]], row: int, cell_name: str) -> CyclerClock:
+    reference_ns = int(columns["reference_ns"][row])
+    values = {name: float(columns[name][row]) for name in columns if name.startswith(("offset", "drift", "declared"))}
+    measured = ClockRelation(values["offset_s"], values["drift_ppm"], reference_ns)
+    declared = ClockRelation(values["declared_offset_s"], values["declared_drift_ppm"], reference_ns)
+    estimate = ClockEstimate(
+        measured,
+        values["offset_s_errors"],
+        values["drift_ppm_errors"],
+        ClockMethod(columns["method"][row].decode()),
+        int(columns["support"][row]),
+    )
+    return CyclerClock(estimate, declared, applied=bool(columns["applied"][row]), cell_name=cell_name)
 
 
 def _event_kinds(entry: h5py.Group) -> frozenset[tuple[str, str]]:

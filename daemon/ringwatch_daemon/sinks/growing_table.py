@@ -165,6 +165,10 @@ class GrowingTable:
             end = min(first + most, self._written)
             yield {path: dataset[first:end] for path, dataset in self._datasets.items()}, end - first
 
+    def column(self, path: str) -> NDArray[Any]:
+        """(rows, ...) of one dataset, the rows that wait included."""
+        return np.concatenate([self._datasets[path][: self._written], self._waiting[path][: self._count]])
+
     def made_in(self, entry: h5py.Group) -> dict[str, h5py.Dataset]:
         """Empty datasets of this table in another file."""
         return {path: _dataset(entry, field) for path, field in self._fields.items()}

@@ -63,6 +63,13 @@ _UNITS = {
     "current_density_mA_cm2": "mA/cm^2",
     "areal_charge_mAh_cm2": "mAh/cm^2",
     "sigma_h": "hour",
+    "reference_ns": "ns",
+    "offset_s": "s",
+    "offset_s_errors": "s",
+    "drift_ppm": "1e-6",
+    "drift_ppm_errors": "1e-6",
+    "declared_offset_s": "s",
+    "declared_drift_ppm": "1e-6",
 }
 _LONG_NAMES = {
     "unique_id": "counter of the detector",
@@ -86,13 +93,32 @@ _LONG_NAMES = {
     "kind": "what happened",
     "text": "in one sentence",
     "sigma_h": "uncertainty of the time",
+    "reference_ns": f"time of the cycler's clock that the offset holds for, {EPOCH}",
+    "offset_s": "detector's clock minus cycler's, as measured",
+    "offset_s_errors": "one sigma of the measured offset",
+    "drift_ppm": "growth of the offset, as measured",
+    "drift_ppm_errors": "one sigma of the measured drift",
+    "declared_offset_s": "detector's clock minus cycler's, as declared, at the same reference",
+    "declared_drift_ppm": "growth of the offset, as declared",
+    "method": "how it was measured: MARK or BREATHING",
+    "support": "switches or frames that it rests on",
+    "applied": "1 where the measured clock replaced the declared one, 0 where it was told only",
     "cell": "name of the cell, empty where it concerns none or nobody knows",
 }
 
+_CLOCK_COUNTS = ("reference_ns", "support", "applied")
+_CLOCK_VALUES = (
+    "offset_s",
+    "offset_s_errors",
+    "drift_ppm",
+    "drift_ppm_errors",
+    "declared_offset_s",
+    "declared_drift_ppm",
+)
 _COUNTS = frozenset({"timestamp_ns", "cycler_timestamp_ns", "cycle", "half_cycle", "step"})
 
 TOTALS = ("announced", "processed", "rejected", "lost")
-COMMITTED = ("rows", "samples", "events")
+COMMITTED = ("rows", "samples", "events", "clocks")
 """Lengths up to which a table is whole: written after its datasets, one of which may be longer after a kill."""
 
 
@@ -120,7 +146,7 @@ def start_entry(file: h5py.File, start: RunStart) -> h5py.Group:
     _write_facts(entry, start)
     _write_axis(entry, start)
     _write_ledger_totals(entry, start)
-    for name in ("frames", "tracking", "cycling", "cycling/at_frame", "events"):
+    for name in ("frames", "tracking", "cycling", "cycling/at_frame", "cycling/clock", "events"):
         _group(entry, name, "NXcollection")
     for table in start.fixed_tables:
         dataset = _below(entry, f"tracking/{table.path}", "NXcollection").create_dataset(
@@ -145,6 +171,16 @@ def sample_fields(*, several_cells: bool = False) -> tuple[Field, ...]:
         for entry in fields(CyclerSamples)
     )
     return (*series, *_name_of_cell("cycling", several_cells=several_cells))
+
+
+def clock_fields(*, several_cells: bool = False) -> tuple[Field, ...]:
+    """Every (clocks) dataset: the cycler's clock as it was measured in the course of the run."""
+    return (
+        *_name_of_cell("cycling/clock", several_cells=several_cells, rows=EVENTS_A_CHUNK),
+        *(_value(f"cycling/clock/{name}", np.int64, rows=EVENTS_A_CHUNK) for name in _CLOCK_COUNTS),
+        *(_value(f"cycling/clock/{name}", np.float64, rows=EVENTS_A_CHUNK) for name in _CLOCK_VALUES),
+        _value("cycling/clock/method", STATE, rows=EVENTS_A_CHUNK),
+    )
 
 
 def event_fields(*, several_cells: bool = False) -> tuple[Field, ...]:

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ringwatch_daemon.core.records import CyclingSamples, Event, RunStop, Totals
+from ringwatch_daemon.core.records import CyclerClock, CyclingSamples, Event, RunStop, Totals
 from ringwatch_daemon.sinks.growing_table import GrowingTable
 from ringwatch_daemon.sinks.nexus_layout import (
     COMMITTED,
     TOTALS,
+    clock_fields,
     event_fields,
     iso_from_ns,
     sample_fields,
 )
-from ringwatch_daemon.sinks.run_rows import event_row, sample_columns, text_value
+from ringwatch_daemon.sinks.run_rows import cell_value, clock_row, event_row, sample_columns, text_value
 from ringwatch_daemon.sinks.sealed_file import SealedFile
 
 SAMPLES_WAITING = 8192
@@ -39,12 +40,15 @@ class RunBook:
         self._several_cells = several_cells
         entry = file.entry
         self._ledger = entry["ledger"]
-        samples, events = (int(self._ledger[name][()]) if resume else None for name in ("samples", "events"))
+        samples, events, clocks = (int(self._ledger[name][()]) if resume else None for name in COMMITTED[1:])
         self._samples = GrowingTable(
             entry, sample_fields(several_cells=several_cells), batch_rows=SAMPLES_WAITING, resumed_rows=samples
         )
         self._events = GrowingTable(
             entry, event_fields(several_cells=several_cells), batch_rows=EVENTS_WAITING, resumed_rows=events
+        )
+        self._clocks = GrowingTable(
+            entry, clock_fields(several_cells=several_cells), batch_rows=EVENTS_WAITING, resumed_rows=clocks
         )
         self._end_time = entry["end_time"]
         self._stopped = False
@@ -73,6 +77,17 @@ class RunBook:
             self._file.hold()
             end = min(first + SAMPLES_WAITING, count)
             self._samples.extend({path: values[first:end] for path, values in columns.items()}, end - first)
+
+    def take_clock(self, record: CyclerClock) -> None:
+        """Add a clock that was measured; where it is applied, the samples that stand there move to it."""
+        self._clocks.append(clock_row(record))
+        if record.applied:
+            own_ns = self._samples.column("cycling/cycler_timestamp_ns")
+            rows = np.arange(own_ns.size)
+            if self._several_cells:
+                rows = rows[self._samples.column("cycling/cell") == cell_value(record.cell_name)]
+            stamps = record.estimate.relation.detector_from_cycler_ns(own_ns[rows])
+            self._samples.rewrite(rows, {"cycling/timestamp_ns": stamps})
 
     def take_event(self, record: Event) -> None:
         """Add an event."""
@@ -103,7 +118,8 @@ class RunBook:
         """Show everything to readers, and that `frames` rows of frames are whole."""
         for table in self._tables:
             table.flush()
-        for name, rows in zip(COMMITTED, (frames, self._samples.rows, self._events.rows), strict=True):
+        lengths = (frames, *(table.rows for table in self._tables))
+        for name, rows in zip(COMMITTED, lengths, strict=True):
             self._ledger[name][()] = rows
         self.flush()
 
@@ -134,8 +150,8 @@ class RunBook:
         self._ledger["stopped"].id.flush()
 
     @property
-    def _tables(self) -> tuple[GrowingTable, GrowingTable]:
-        return self._samples, self._events
+    def _tables(self) -> tuple[GrowingTable, ...]:
+        return self._samples, self._events, self._clocks
 
     def _single_values(self) -> Iterator[tuple[str, np.generic]]:
         yield "end_time", self._end_time[()]

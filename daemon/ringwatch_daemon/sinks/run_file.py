@@ -14,6 +14,7 @@ import numpy as np
 
 from ringwatch_daemon.core.records import (
     CellStateUpdate,
+    CyclerClock,
     CyclingSamples,
     Event,
     FrameRecord,
@@ -93,6 +94,8 @@ class RunFile:
                 self._frames.rewrite(np.array([record.row]), correction_columns(record))
             case CyclingSamples():
                 self._book.take_samples(record)
+            case CyclerClock():
+                self._book.take_clock(record)
             case CellStateUpdate():
                 self._frames.rewrite(record.rows, cell_columns(record.states))
             case Event():

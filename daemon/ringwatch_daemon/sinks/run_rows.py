@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ringwatch_daemon.core.columns import STATE_WIDTH, values_from_tracked
-from ringwatch_daemon.core.messages import float32_pattern
-from ringwatch_daemon.core.records import CyclingSamples, Event, FrameRecord, LedgerCorrection
+from ringwatch_daemon.core.messages import clock_values, float32_pattern
+from ringwatch_daemon.core.records import CyclerClock, CyclingSamples, Event, FrameRecord, LedgerCorrection
 from ringwatch_daemon.sinks.nexus_layout import TEXT_WIDTH, fixed_text
 from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
 
@@ -62,8 +62,21 @@ def sample_columns(record: CyclingSamples) -> Columns:
     """Columns of a stretch of a cycler's series."""
     samples = record.samples
     columns: Columns = {f"cycling/{each.name}": getattr(samples, each.name) for each in fields(CyclerSamples)}
-    columns["cycling/cell"] = np.full(samples.timestamp_ns.size, _state(record.cell_name))
+    columns["cycling/cell"] = np.full(samples.timestamp_ns.size, cell_value(record.cell_name))
     return columns
+
+
+def cell_value(cell_name: str) -> bytes:
+    """The name of a cell of the file's width."""
+    return _state(cell_name)
+
+
+def clock_row(record: CyclerClock) -> Columns:
+    """The row of a clock that was measured."""
+    values = clock_values(record) | {"cell": record.cell_name}
+    return {
+        f"cycling/clock/{name}": _state(value) if isinstance(value, str) else value for name, value in values.items()
+    }
 
 
 def cell_columns(states: tuple[CellState, ...]) -> Columns:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ringwatch_daemon.core.clock import NS_PER_S
 from ringwatch_daemon.core.records import CellStateUpdate, CyclerClock
+from ringwatch_daemon.core.resumption import Resumption
 from ringwatch_pipelines.cell.clock import ClockEstimate, ClockMethod, ClockRelation
 from ringwatch_pipelines.cell.clock_watch import ClockWatch
 from ringwatch_pipelines.cell.coupling import Coupler
@@ -43,6 +44,18 @@ class CellClock:
         self._name = name
         self._told: ClockEstimate | None = None
 
+    def resume(self, run: Resumption) -> None:
+        """Go on with the clock that an earlier process applied, and with the frames that it was applied to."""
+        for frames in run.frames:
+            if frames.cell_name == self._name:
+                for row, timestamp_ns in zip(frames.rows.tolist(), frames.timestamp_ns.tolist(), strict=True):
+                    self._coupler.remember(row=row, timestamp_ns=timestamp_ns)
+        for clock in run.clocks:
+            if clock.cell_name == self._name:
+                self._told = clock.estimate
+                if clock.applied:
+                    self._coupler.set_clock(clock.estimate.relation)
+
     def saw(self, frame: Measured, result: FrameResult, *, timestamp_ns: int) -> None:
         """Hear of a frame of this cell."""
         self._watch.add_frame(
@@ -64,7 +77,7 @@ class CellClock:
         if not self._watch.frames:
             return
         reading = self._watch.look()
-        if reading.estimate is not None and reading.estimate != self._told:
+        if reading.estimate is not None and self._is_better(reading.estimate):
             yield from self._tell(reading.estimate)
         for text in reading.warnings:
             yield Notice("CLOCK_WARNING", text)
@@ -76,10 +89,16 @@ class CellClock:
     def _is_news(self, estimate: ClockEstimate) -> bool:
         if self._told is None:
             return True
+        if not self._is_better(estimate):
+            return False
         there = self._told.relation.at(estimate.relation.reference_ns)
         moved_s = abs(estimate.relation.offset_s - there.offset_s)
         news_s = _NEWS_SIGMAS * self._told.offset_sigma_s
         return moved_s > news_s or estimate.offset_sigma_s < _SHARPER * self._told.offset_sigma_s
+
+    def _is_better(self, estimate: ClockEstimate) -> bool:
+        """Few frames since a daemon came back tell less than all those before."""
+        return self._told is None or estimate.offset_sigma_s < self._told.offset_sigma_s
 
     def _tell(self, estimate: ClockEstimate) -> Iterator[Told]:
         self._told = estimate

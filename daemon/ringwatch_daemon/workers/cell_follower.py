@@ -96,6 +96,8 @@ class CellFollower:
         """Go on with what a process that was cut off has left of this cell."""
         if self._coupler is None:
             return
+        if self._clock is not None:
+            self._clock.resume(run)
         for frame in run.waiting:
             if frame.cell_name == self.name:
                 self._coupler.wait_again(row=frame.row, timestamp_ns=frame.timestamp_ns, reason=frame.reason)
@@ -104,8 +106,10 @@ class CellFollower:
         # The file holds charges filled in as well; a cycler that tells its own tells them again.
         untold = np.full(samples.charge_C.shape, np.nan)
         yield from self._earlier(self._coupler.take_samples(replace(samples, charge_C=untold)))
-        told = {kind for cell_name, kind in run.event_kinds if cell_name == self.name}
-        yield from (notice for notice in self._noticed() if notice.kind not in told)
+        if self._watch is not None:
+            # Not only in what is stored: with more samples a half-cycle may be judged in another way than it was.
+            self._watch.was_told(frozenset(kind for cell_name, kind in run.event_kinds if cell_name == self.name))
+        yield from self._noticed()
 
     def level(self) -> QueueLevel | None:
         """How full the channel of its cycler is and has been; None for a cell without a cycler."""

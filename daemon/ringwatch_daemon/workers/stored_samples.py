@@ -19,17 +19,17 @@ class StoredSamples:
     """
 
     def __init__(self, stored: CyclerSamples) -> None:
-        order = np.argsort(stored.timestamp_ns, kind="stable")
+        order = np.argsort(stored.cycler_timestamp_ns, kind="stable")
         self._stored = _taken(stored, order)
-        self._newest_ns = int(stored.timestamp_ns.max()) if stored.timestamp_ns.size else -1
+        self._newest_ns = int(stored.cycler_timestamp_ns.max()) if stored.cycler_timestamp_ns.size else -1
 
     def new_of(self, samples: CyclerSamples) -> CyclerSamples:
         """Those of `samples` that are not stored, or are stored with other values."""
-        if not samples.timestamp_ns.size or int(samples.timestamp_ns.min()) > self._newest_ns:
+        if not samples.cycler_timestamp_ns.size or int(samples.cycler_timestamp_ns.min()) > self._newest_ns:
             return samples
-        stamps = self._stored.timestamp_ns
-        at = np.searchsorted(stamps, samples.timestamp_ns, side="right") - 1
-        known = (at >= 0) & (stamps[at] == samples.timestamp_ns)
+        stamps = self._stored.cycler_timestamp_ns
+        at = np.searchsorted(stamps, samples.cycler_timestamp_ns, side="right") - 1
+        known = (at >= 0) & (stamps[at] == samples.cycler_timestamp_ns)
         for name in _COMPARED:
             before, now = getattr(self._stored, name)[at], getattr(samples, name)
             known &= (before == now) | (np.isnan(before) & np.isnan(now))
