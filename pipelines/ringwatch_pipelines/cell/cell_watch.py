@@ -35,6 +35,10 @@ class CellWatch:
         self._found: deque[HalfCycleResistance] = deque(maxlen=_REMEMBERED)
         self._told: set[ShortCircuit] = set()
 
+    def was_told(self, kinds: frozenset[str]) -> None:
+        """Take up what an earlier process has told of this cell, by the kinds of its notices: none is told again."""
+        self._told.update(verdict for verdict, kind in _KINDS.items() if kind in kinds)
+
     def look(self) -> tuple[Notice, ...]:
         """What the samples that have arrived since the last look tell."""
         if self._timeline.half_cycles == self._half_cycles:

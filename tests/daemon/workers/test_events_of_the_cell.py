@@ -1,13 +1,15 @@
 """What the analysis and the cell tell becomes events at the time of what they tell of."""
 
 import numpy as np
+import pytest
 
 from fakes.clock import ManualClock
 from fakes.records import START_NS
 from fakes.stages import SECOND_NS, ScriptedAnalyser, frame, start_of_a_run
 from ringwatch_daemon.core.channels import Channel, ChannelClosed
 from ringwatch_daemon.core.intake import Intake, Overflow
-from ringwatch_daemon.core.records import Event
+from ringwatch_daemon.core.records import CyclingSamples, Event, Totals
+from ringwatch_daemon.core.resumption import Resumption
 from ringwatch_daemon.workers.analysis_stage import AnalysisParts, AnalysisStage
 from ringwatch_daemon.workers.cell_follower import CellFollower
 from ringwatch_pipelines.cell.cell_watch import CellWatch
@@ -79,3 +81,26 @@ def test_a_short_circuit_stands_at_the_end_of_its_half_cycle():
 
 def test_a_sound_cell_has_no_events():
     assert events_of(ScriptedAnalyser(), [half_cycles([100.0] * 12)]) == []
+
+
+@pytest.mark.parametrize(("cell_name", "told_anew"), [("", []), ("another", ["SHORT_CIRCUIT_HARD"])])
+def test_a_short_circuit_that_was_told_before_the_daemon_was_cut_off_is_not_told_again(cell_name, told_anew):
+    timeline, found = Timeline(max_gap_s=3600.0), Channel("cycler", 10)
+    follower = CellFollower(coupler=Coupler(timeline, area_cm2=1.0), found=found, watch=CellWatch(timeline))
+    # What is stored does not show it: the collapse comes with the file that is read anew.
+    stored, whole = half_cycles([100.0] * 8), half_cycles([100.0] * 8 + [2.0] * 3)
+    run = Resumption(
+        run_id="run_one",
+        started_ns=START_NS,
+        last_write_ns=START_NS,
+        totals=Totals(),
+        newest=(),
+        newest_received=frozenset(),
+        waiting=(),
+        samples=(CyclingSamples(stored),),
+        event_kinds=frozenset({(cell_name, "SHORT_CIRCUIT_HARD")}),
+        checkpoint=None,
+    )
+    found.put(whole)
+    told = [*follower.resume(run), *follower.take(0.0)]
+    assert [notice.kind for notice in told if isinstance(notice, Notice)] == told_anew

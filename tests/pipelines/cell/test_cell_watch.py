@@ -76,3 +76,11 @@ def test_samples_that_trickle_in_tell_what_the_whole_file_tells(at_once):
 
 def test_a_half_cycle_is_judged_once_it_is_over():
     assert notices(samples_of([*sound(16), 2.0])) == []
+
+
+def test_what_an_earlier_process_has_told_is_not_told_again_and_what_it_has_not_is():
+    timeline = Timeline(max_gap_s=3600.0)
+    watch = CellWatch(timeline)
+    watch.was_told(frozenset({"SHORT_CIRCUIT_SOFT", "ONSET_LIOH"}))
+    timeline.append(samples_of([*sound(16), *[60.0] * 8, *[2.0] * 3], noise_V=0.0))
+    assert [notice.kind for notice in watch.look()] == ["SHORT_CIRCUIT_HARD"]
