@@ -11,6 +11,7 @@ from statistics import median
 
 from ringwatch_daemon.core.clock import NS_PER_S
 from ringwatch_daemon.core.records import Event, FrameState, LedgerCorrection, Reason, Totals
+from ringwatch_daemon.core.remembered_ids import RememberedIds
 
 REMEMBERED_IDS = 8192
 """How far back a duplicate or a late frame is recognised."""
@@ -84,7 +85,7 @@ class _Epoch:
     """Newest id that brought a time of its own, `last_timestamp_ns`."""
     last_timestamp_ns: int
     steps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=9))
-    seen: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    seen: RememberedIds = field(default_factory=lambda: RememberedIds(REMEMBERED_IDS))
     lost_rows: OrderedDict[int, LostFrame] = field(default_factory=OrderedDict)
 
     @property
@@ -93,9 +94,7 @@ class _Epoch:
         return median(self.steps_ns) if self.steps_ns else 0.0
 
     def remember(self, unique_id: int, timestamp_ns: int) -> None:
-        self.seen[unique_id] = timestamp_ns
-        if len(self.seen) > REMEMBERED_IDS:
-            self.seen.popitem(last=False)
+        self.seen.remember(unique_id, timestamp_ns)
 
     def remember_lost(self, frame: LostFrame) -> None:
         self.lost_rows[frame.unique_id] = frame
@@ -104,7 +103,7 @@ class _Epoch:
 
     def enter_again(self, row: EnteredRow) -> None:
         """Take up a row of an earlier process; its id is not below the last one."""
-        epoch_goes_on = row.unique_id - 1 in self.seen
+        epoch_goes_on = row.unique_id - 1 == self.last_id and self.seen.stamp_of(self.last_id) is not None
         self.last_id = row.unique_id
         if row.timestamp_ns <= 0:
             self.remember_lost(LostFrame(row.row, row.unique_id, Reason(row.reason)))
@@ -266,13 +265,14 @@ class Ledger:
         return Admission(self._new_row(), Reason.NONE, timestamp_ns, flag, lost=lost, events=tuple(events))
 
     def _backward(self, epoch: _Epoch, unique_id: int, timestamp_ns: int, flag: Reason) -> Admission:
-        if epoch.seen.get(unique_id) == timestamp_ns:
+        seen_ns = epoch.seen.stamp_of(unique_id)
+        if seen_ns == timestamp_ns:
             return Admission(self._new_row(), Reason.DUPLICATE, timestamp_ns, flag)
         if timestamp_ns > epoch.last_timestamp_ns:
             return self._new_epoch(epoch, unique_id, timestamp_ns, flag)
         found = epoch.lost_rows.pop(unique_id, None)
         if found is None:
-            verdict = Reason.DUPLICATE if unique_id in epoch.seen else Reason.LATE
+            verdict = Reason.LATE if seen_ns is None else Reason.DUPLICATE
             return Admission(self._new_row(), verdict, timestamp_ns, flag)
         return Admission(None, Reason.LATE, timestamp_ns, flag, correction=self._correct(found))
 
