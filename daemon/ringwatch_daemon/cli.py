@@ -72,15 +72,22 @@ def serve(
 
 
 @cli.command()
-def reprocess(
-    config: ConfigFile, frames: FramePaths, output: OutputFile, overwrite: Overwrite = False, verbose: Verbose = False
+def reprocess(  # noqa: PLR0917 - a command's arguments
+    config: ConfigFile,
+    frames: FramePaths,
+    output: OutputFile,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="dask scheduler whose workers read, as in tcp://host:8786")
+    ] = None,
+    overwrite: Overwrite = False,
+    verbose: Verbose = False,
 ) -> None:
     """Analyse recorded frames without EPICS, as fast as it goes."""
     stop = stop_on_signals()
     from ringwatch_daemon.offline import reprocess as run  # noqa: PLC0415
 
     _log_to_stderr(verbose=verbose)
-    run(config, frames, output, overwrite=overwrite, stop=stop, console=Console(stderr=True))
+    run(config, frames, output, dask=dask, overwrite=overwrite, stop=stop, console=Console(stderr=True))
 
 
 @cli.command()

@@ -4,26 +4,38 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event as StopRequest
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from ringwatch_daemon.app import carry_out
 from ringwatch_daemon.composition.frame_sources import file_source, live_source
 from ringwatch_daemon.composition.run_plan import RunPlan
-from ringwatch_daemon.core.errors import DetectorError, InputFileError
+from ringwatch_daemon.core.errors import DetectorError, InputFileError, SettingsError, StoppedError
 from ringwatch_daemon.core.intake import Overflow
 from ringwatch_daemon.core.records import Event, FrameRecord, Record, RunStop
 from ringwatch_daemon.local_beamline import SimulatedBeamline, free_ports
 from ringwatch_daemon.settings_file import load_settings
+from ringwatch_daemon.sources.dask_readers import DaskCluster
 from ringwatch_daemon.sources.folders import files_of
 from ringwatch_daemon.sources.pva import put
-from ringwatch_daemon.sources.read_ahead import ReadingThreads
+from ringwatch_daemon.sources.read_ahead import ReadersOf, ReadingThreads
 
 CONNECT_WITHIN_S = 30.0
 FRAME_WITHIN_S = 20.0
@@ -34,30 +46,57 @@ TOLD_EVENTS = frozenset({"CYCLER", "FILE_TIME", "CLOCK_OFF", "CLOCK_APPLIED", "C
 
 
 def reprocess(
-    config: Path, frames: list[str], output: Path, *, overwrite: bool, stop: StopRequest, console: Console
+    config: Path,
+    frames: list[str],
+    output: Path,
+    *,
+    dask: str | None = None,
+    overwrite: bool,
+    stop: StopRequest,
+    console: Console,
 ) -> None:
     """Analyse recorded frames from their files.
+
+    Parameters
+    ----------
+    dask
+        Address of a scheduler whose workers read and count the frames; None for threads of this process.
 
     Raises
     ------
     RingwatchError
-        The configuration or the frames cannot be used, or nothing was processed.
+        The configuration or the frames cannot be used, nothing was processed, or a stop came before the last frame.
     """
     settings = load_settings(config)
-    with _Progress(console, "reprocessing") as progress:
+    if dask is not None and settings.scan is not None:
+        raise SettingsError(f"--dask {dask}: workers read frames of a detector, but the configuration is for scans")
+    source = file_source(settings, tuple(frames))
+    with _readers(dask) as readers, _Progress(console, "reprocessing", expected=lambda: source.expected) as progress:
         plan = RunPlan(
             settings=settings,
             configuration=config.read_text(encoding="utf-8"),
-            source=file_source(settings, tuple(frames)),
+            source=source,
             overflow=Overflow.WAIT,
             output=output,
             overwrite=overwrite,
             publish=False,
             watchers=(progress,),
-            readers=ReadingThreads,
+            readers=readers,
         )
         carry_out(plan, stop=stop, on_ready=progress.start)
+    if stop.is_set() and progress.came < source.expected:
+        kept = f"what came before is in {output}" if progress.came else "so there is no file"
+        raise StoppedError(f"stopped after {progress.came} of {source.expected} frames, as asked: {kept}")
     progress.summarise(output)
+
+
+@contextmanager
+def _readers(dask: str | None) -> Iterator[ReadersOf]:
+    if dask is None:
+        yield ReadingThreads
+        return
+    with DaskCluster(dask) as cluster:
+        yield cluster.readers
 
 
 def replay(
@@ -195,21 +234,52 @@ class _Acquisition:
         return happened()
 
 
+class _Rate(ProgressColumn):
+    """Frames a second, over the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f}/s")
+
+
 class _Progress:
-    """A sink that counts frames on a progress bar, and asks to stop after the last one."""
+    """A sink that counts frames on a progress bar, and asks to stop after the last one.
+
+    Parameters
+    ----------
+    total
+        Frames that will come.
+    expected
+        The same where it becomes known on the way.
+    stop
+        Set after the last frame of `total`.
+    """
 
     def __init__(
-        self, console: Console, what: str, *, total: int | None = None, stop: StopRequest | None = None
+        self,
+        console: Console,
+        what: str,
+        *,
+        total: int | None = None,
+        expected: Callable[[], int] | None = None,
+        stop: StopRequest | None = None,
     ) -> None:
         self._console = console
         self._total = total
+        self._expected = expected
         self._stop = stop
         self._states: Counter[str] = Counter()
         self._flags: tuple[str, ...] = ()
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
         )
-        self._task = self._bar.add_task(what, total=total)
+        self._task = self._bar.add_task(what, total=total if expected is None else expected())
         self.frames = 0
 
     def accept(self, record: Record) -> None:
@@ -217,7 +287,7 @@ class _Progress:
             case FrameRecord():
                 self.frames += 1
                 self._states[record.state.lower()] += 1
-                self._bar.update(self._task, completed=self.frames)
+                self._bar.update(self._task, completed=self.came, total=self._expected and self._expected())
                 if record.text:
                     self._bar.console.print(f"frame {record.unique_id}: {record.text}", markup=False)
                 if self._stop is not None and self.frames == self._total:
@@ -226,6 +296,11 @@ class _Progress:
                 self._bar.console.print(record.text, markup=False, highlight=False, soft_wrap=True)
             case RunStop():
                 self._flags = record.flags
+
+    @property
+    def came(self) -> int:
+        """Frames that were there, unlike those that only a gap told of."""
+        return self.frames - self._states["lost"]
 
     def flush(self) -> None:
         """Nothing is kept back."""

@@ -16,7 +16,7 @@ from ringwatch_daemon.sources.scans import ScanSource, ScanSourceConfig
 from ringwatch_daemon.sources.times import StampMarks
 
 
-def file_source(settings: Settings, paths: tuple[str, ...], *, follow: bool = False) -> FrameSource:
+def file_source(settings: Settings, paths: tuple[str, ...], *, follow: bool = False) -> FileSource | ScanSource:
     """Recorded frames or scans; with `follow` also those that are still to come."""
     if settings.scan is not None:
         return _scan_source(settings, settings.scan, paths, follow=follow)

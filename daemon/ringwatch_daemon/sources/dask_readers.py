@@ -1,0 +1,166 @@
+"""Files are read and counted by the workers of a dask cluster; what comes home are sums.
+
+Workers have to see the files under the same names and to have the same version of ringwatch.
+"""
+
+import logging
+from importlib import import_module
+from types import TracebackType
+from typing import Any
+
+from ringwatch_daemon.core.errors import ClusterError, SettingsError
+from ringwatch_daemon.sources.frame_reading import FrameReading, ReadStretch, Stretch
+from ringwatch_daemon.sources.read_ahead import PendingRead
+
+LOG = logging.getLogger(__name__)
+CONNECT_WITHIN_S = 10.0
+WORKERS_WITHIN_S = 60.0
+TRIES = 3
+"""How often a stretch is begun again where the cluster has lost what it needs."""
+
+
+def read_stretch(reading: FrameReading, stretch: Stretch, *, keep_images: bool) -> ReadStretch:
+    """Read a stretch, on a worker."""
+    return reading.read(stretch, keep_images=keep_images)
+
+
+class DaskCluster:
+    """A connection to a scheduler, to be left at the end of a ``with`` block.
+
+    Parameters
+    ----------
+    address
+        As in ``tcp://host:8786``.
+
+    Raises
+    ------
+    SettingsError
+        The library is not installed, nothing answers there, or it has no workers.
+    """
+
+    def __init__(
+        self, address: str, *, connect_s: float = CONNECT_WITHIN_S, workers_s: float = WORKERS_WITHIN_S
+    ) -> None:
+        try:
+            self._dask = import_module("distributed")
+        except ImportError as error:
+            raise SettingsError(
+                "a dask cluster is reached with distributed, which is not installed: pip install 'ringwatch[dask]'"
+            ) from error
+        self.address = address
+        try:
+            self.client = self._dask.Client(address, timeout=connect_s, set_as_default=False)
+        except (OSError, ValueError, ImportError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise SettingsError(f"expected a dask scheduler at {address}, but nothing answers: {reason}") from error
+        self._wait_for_workers(workers_s)
+
+    def readers(self, reading: FrameReading) -> "DaskReaders":
+        """Those who read on this cluster."""
+        return DaskReaders(self, reading)
+
+    def submit(self, *arguments: Any, **options: Any) -> Any:
+        """Have a function called on a worker; never answered from an earlier call."""
+        return self.client.submit(*arguments, pure=False, **options)
+
+    @property
+    def lost(self) -> type[Exception]:
+        """What a result is when the cluster has lost what it is made of."""
+        found: type[Exception] = self._dask.CancelledError
+        return found
+
+    @property
+    def failed(self) -> tuple[type[Exception], ...]:
+        """What a result is when nobody will make it any more."""
+        return (self._dask.KilledWorker, OSError)
+
+    def __enter__(self) -> "DaskCluster":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+
+    def _wait_for_workers(self, within_s: float) -> None:
+        try:
+            self.client.wait_for_workers(1, timeout=within_s)
+        except TimeoutError as error:
+            self.client.close()
+            raise SettingsError(
+                f"expected workers at the dask scheduler {self.address}, got none within {within_s:g} s"
+            ) from error
+
+
+class DaskReaders:
+    """The workers of a cluster, whoever joins or leaves meanwhile."""
+
+    def __init__(self, cluster: DaskCluster, reading: FrameReading) -> None:
+        self._cluster = cluster
+        self._reading = reading
+        self._sent = self._send()
+
+    @property
+    def ahead(self) -> int:
+        """Two stretches for each thread: one in work, one on its way."""
+        return 2 + 2 * sum(map(int, self._cluster.client.nthreads().values()))
+
+    def submit(self, stretch: Stretch, *, keep_images: bool) -> PendingRead:
+        """Have a stretch read."""
+        return _Pending(self, stretch, keep_images=keep_images)
+
+    def close(self) -> None:
+        """What was not asked for is forgotten by the cluster together with its names here."""
+        self._sent.release()
+
+    def begin(self, stretch: Stretch, *, keep_images: bool, again: bool = False) -> Any:
+        """Send a stretch to a worker; `again` where what every worker needs may have gone with the last one."""
+        if again:
+            self._sent = self._send()
+        return self._cluster.submit(read_stretch, self._sent, stretch, keep_images=keep_images)
+
+    def result(self, future: Any, timeout: float | None) -> ReadStretch | None:
+        """What came of a stretch, or None where it has to be sent again."""
+        found: ReadStretch | None = None
+        try:
+            found = future.result(timeout=timeout)
+        except self._cluster.lost:
+            LOG.warning("the cluster has lost a stretch of frames, which is sent again")
+        except TimeoutError:
+            raise
+        except self._cluster.failed as error:
+            raise self.failure(error) from error
+        return found
+
+    def failure(self, error: object) -> ClusterError:
+        """The sentence for an end of the cluster."""
+        reason = " ".join(str(error).split())
+        return ClusterError(f"the dask cluster at {self._cluster.address} does not read frames any more: {reason}")
+
+    def _send(self) -> Any:
+        try:
+            return self._cluster.client.scatter(self._reading, broadcast=True, hash=False)
+        except self._cluster.failed as error:
+            raise self.failure(error) from error
+
+
+class _Pending:
+    """A stretch on the cluster."""
+
+    def __init__(self, readers: DaskReaders, stretch: Stretch, *, keep_images: bool) -> None:
+        self._readers = readers
+        self._stretch = stretch
+        self._keep_images = keep_images
+        self._tries = 1
+        self._future = readers.begin(stretch, keep_images=keep_images)
+
+    def result(self, timeout: float | None = None) -> ReadStretch:
+        """What came of it; TimeoutError when that takes longer."""
+        read = self._readers.result(self._future, timeout)
+        if read is not None:
+            return read
+        if self._tries >= TRIES:
+            raise self._readers.failure(f"{self._stretch.file} was lost {self._tries} times")
+        self._tries += 1
+        self._future = self._readers.begin(self._stretch, keep_images=self._keep_images, again=True)
+        raise TimeoutError(f"{self._stretch.file} is read again")
