@@ -110,7 +110,7 @@ def build_run(plan: RunPlan) -> Run:
     """
     settings, clock = plan.settings, SystemClock()
     science = science_of(plan)
-    written = written_run(plan, science.run_start("", 0), clock, resumable=science.memory is not None)
+    written = written_run(plan, partial(science.run_start, "", 0), clock, resumable=science.memory is not None)
     science.go_on_from(written.resumption)
     intake = Intake(capacity=settings.detector.queue_frames, overflow=plan.overflow, clock=clock, spool=written.spool)
     intake.take_up(written.waiting())

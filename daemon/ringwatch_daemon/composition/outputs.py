@@ -1,6 +1,7 @@
 """Where a run is written, what of it is gone on with, and who hears of it."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,13 +57,13 @@ class WrittenRun:
         return self.spool.recover(self.cut_off.resumption.newest_received)
 
 
-def written_run(plan: RunPlan, start: RunStart, clock: Clock, *, resumable: bool) -> WrittenRun:
+def written_run(plan: RunPlan, begin: Callable[[], RunStart], clock: Clock, *, resumable: bool) -> WrittenRun:
     """Settle where a run is written: a new file, or that of a run which was cut off.
 
     Parameters
     ----------
-    start
-        Beginning of the run, which one that was cut off must share.
+    begin
+        Makes the beginning of the run, which one that was cut off must share; of scans it is known with the first only.
     resumable
         Whether the analysis can take a run up again.
 
@@ -71,7 +72,7 @@ def written_run(plan: RunPlan, start: RunStart, clock: Clock, *, resumable: bool
     SettingsError
         There is no place for the file.
     """
-    cut_off = _cut_off_run(plan, start, clock) if resumable else None
+    cut_off = _cut_off_run(plan, begin(), clock) if resumable else None
     path = cut_off.path if cut_off is not None else plan.output or _path_of(plan.settings, clock)
     if cut_off is None:
         _require_writable(path, overwrite=plan.overwrite)
