@@ -16,16 +16,19 @@ from ringwatch_pipelines.fit.fit_layout import layout_from_recipe
 from ringwatch_pipelines.fit.pattern_fit import FitRecipe
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
+from ringwatch_pipelines.reduction.block_offsets import ReadoutBlocks
 from ringwatch_pipelines.reduction.cadence import Cadence, FrameSum
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark
 from ringwatch_pipelines.reduction.counting import CountedFrame, FrameCounter, FrameCounts
 from ringwatch_pipelines.reduction.darks import DarkStore, DarkSumsOf
+from ringwatch_pipelines.reduction.drift_correction import DriftCorrection
 from ringwatch_pipelines.reduction.frame_quality import LightJudge, LightWatch, Verdict
 from ringwatch_pipelines.reduction.geometry import Geometry
-from ringwatch_pipelines.reduction.integration import Binning, build_operator
+from ringwatch_pipelines.reduction.integration import Binning, build_block_operator, build_operator
 from ringwatch_pipelines.reduction.lag import Lag, LagMemory
-from ringwatch_pipelines.reduction.operators import Integrated
+from ringwatch_pipelines.reduction.operators import Integrated, IntegrationOperator
 from ringwatch_pipelines.reduction.ring_check import RingCheckRecipe, ring_notices
+from ringwatch_pipelines.reduction.zingers import ZingerRule
 from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, TextureTrack, Tracked
 from ringwatch_pipelines.scans import Measured, Scan
 from ringwatch_pipelines.tracks.change_points import OnsetRule
@@ -58,6 +61,10 @@ class Recipe:
         Residual image of earlier frames, to be taken off.
     light_watch
         Which frames are refused for their light; None to take every frame.
+    blocks
+        Readout blocks whose offsets drift; None to take the dark as it is.
+    zingers
+        Struck pixels to leave out; None for none.
     """
 
     geometry: Geometry
@@ -73,6 +80,8 @@ class Recipe:
     onset: OnsetRule | None = None
     lag: Lag = field(default_factory=Lag)
     light_watch: LightWatch | None = field(default_factory=LightWatch)
+    blocks: ReadoutBlocks | None = None
+    zingers: ZingerRule | None = None
 
     def __post_init__(self) -> None:
         for dark in self.darks:
@@ -111,10 +120,13 @@ class Analyser:
         )
         self._lag = LagMemory(recipe.lag)
         self._judge = LightJudge(recipe.light_watch)
+        self._drift = _drift_correction(recipe, self._operator)
         self._counter = FrameCounter(
             self._operator,
             tuple(texture.operator for texture in self._textures),
             watches_rows=self._judge.watches,
+            blocks=None if self._drift is None else self._drift.operator,
+            zingers=recipe.zingers,
         )
         self._blank = _blank(recipe)
         self._onsets = OnsetWatch(recipe.onset)
@@ -257,7 +269,8 @@ class Analyser:
         if not integrated.sums.norm.any():
             text = f"not one pixel of frame {frame.unique_id} from {frame.origin} can be used"
             return FrameResult(refusal=Refusal.NOT_FINITE, text=text)
-        integrated = replace(integrated, sums=self._lag.taken_off(integrated.sums, unique_id=frame.unique_id))
+        sums = self._without_drift(frame, integrated.sums, counts, dark)
+        integrated = replace(integrated, sums=self._lag.taken_off(sums, unique_id=frame.unique_id))
         verdict = self._judge.light(frame, integrated.sums, monitor=self._monitor(frame))
         if verdict.refusal is not None:
             return self._refused(frame, verdict)
@@ -272,6 +285,11 @@ class Analyser:
             saturated_pixels=integrated.saturated_pixels,
             notices=notices + self._onsets.take(tracked, timestamp_ns=timestamp_ns),
         )
+
+    def _without_drift(self, frame: Frame, sums: BinSums, counts: FrameCounts, dark: Dark | None) -> BinSums:
+        if self._drift is None or counts.blocks is None or dark is None:
+            return sums
+        return self._drift.taken_off(sums, counts.blocks, dark=dark, monitor=self._monitor(frame))
 
     def _refused(self, frame: Frame, verdict: Verdict) -> FrameResult:
         """No data; a part of it may be seen again in the next frame."""
@@ -343,6 +361,15 @@ class Analyser:
             axis=self.axis,
             dark=dark,
         )
+
+
+def _drift_correction(recipe: Recipe, operator: IntegrationOperator) -> DriftCorrection | None:
+    if recipe.blocks is None:
+        return None
+    blocks = build_block_operator(
+        geometry=recipe.geometry, corrections=recipe.corrections, axis=operator.axis, blocks=recipe.blocks
+    )
+    return DriftCorrection(blocks, fold=operator.fold, variance=recipe.corrections.variance)
 
 
 def _blank(recipe: Recipe) -> Tracked:

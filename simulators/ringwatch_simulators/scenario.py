@@ -112,7 +112,8 @@ class SyntheticFrames:
         self._grain_azimuths = rng.uniform(0.0, 2.0 * np.pi, (3, GRAINS))
         self._grain_phases = rng.uniform(0.0, 2.0 * np.pi, (3, GRAINS))
 
-        self._charge = lru_cache(maxsize=len(scenario.response.lag) + 1)(self._fresh_charge)
+        # One more than a frame needs: the next frame takes the place of the one that is needed no more.
+        self._charge = lru_cache(maxsize=len(scenario.response.lag) + 2)(self._fresh_charge)
 
     def __len__(self) -> int:
         return self.scenario.frames

@@ -17,6 +17,7 @@ from ringwatch_pipelines.fit.fit_recipe import FitRecipe, Hump
 from ringwatch_pipelines.fit.peak_widths import InstrumentProfile
 from ringwatch_pipelines.frames import DetectorConditions
 from ringwatch_pipelines.quantities import d_spacing_from_two_theta
+from ringwatch_pipelines.reduction.block_offsets import ReadoutBlocks
 from ringwatch_pipelines.reduction.cadence import Cadence
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark, Flat, Mask, VarianceKind, VarianceModel
 from ringwatch_pipelines.reduction.frame_quality import LightWatch
@@ -24,6 +25,7 @@ from ringwatch_pipelines.reduction.geometry import Geometry
 from ringwatch_pipelines.reduction.integration import Binning, bin_width_deg, geometry_from_poni
 from ringwatch_pipelines.reduction.lag import Lag
 from ringwatch_pipelines.reduction.ring_check import RingCheckRecipe
+from ringwatch_pipelines.reduction.zingers import ZingerRule
 from ringwatch_pipelines.scan_analysis import ScanRecipe
 from ringwatch_pipelines.tracks.change_points import OnsetRule, threshold_from_false_alarm_rate
 from ringwatch_pipelines.tracks.line_texture import TextureRecipe
@@ -77,6 +79,8 @@ def recipe_from_settings(settings: Settings) -> Recipe:
         onset=None if fit is None else _onset_rule(settings, fit),
         lag=Lag(detector.lag),
         light_watch=LightWatch(detector.bad_first_frames) if detector.watch_light else None,
+        blocks=None if detector.blocks is None else ReadoutBlocks(**detector.blocks.model_dump()),
+        zingers=None if detector.zinger_counts is None else ZingerRule(detector.zinger_counts),
     )
 
 

@@ -26,6 +26,14 @@ class AttributeSettings(Section):
     offset_subtracted: tuple[str, ...] = Field((), description="1 where the detector took its own dark off")
 
 
+class ReadoutBlockSettings(Section):
+    """Blocks of pixels with an amplifier of their own, whose offsets drift; each frame tells them anew."""
+
+    rows: int = Field(ge=8, description="of one block; blocks begin at the first pixel")
+    columns: int = Field(ge=8, description="of one block")
+    drift_counts: Positive = Field(2.0, description="standard deviation of an offset when the next dark is due")
+
+
 class DetectorSettings(Section):
     """The detector and how its frames come."""
 
@@ -48,6 +56,10 @@ class DetectorSettings(Section):
         (), description="residual image: shares of the light of the last frame, of the one before it, ... seen again"
     )
     bad_first_frames: int = Field(0, ge=0, description="light frames at the start that are never data")
+    blocks: ReadoutBlockSettings | None = Field(None, description="an integrating panel's, to correct their drift")
+    zinger_counts: Positive | None = Field(
+        None, description="height from which a single pixel above its neighbours is left out; none on photon counters"
+    )
     watch_light: bool = Field(True, description="reject a frame without beam, with part of its light or of its rows")
     monitor: MonitorSettings = MonitorSettings()
     cell_attribute: str = Field(

@@ -18,6 +18,7 @@ from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 from ringwatch_pipelines.errors import CorrectionError, GeometryError
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
+from ringwatch_pipelines.reduction.block_offsets import BlockOperator, ReadoutBlocks, block_operator
 from ringwatch_pipelines.reduction.corrections import BoolArray, Corrections, Dark, VarianceModel, select_dark
 from ringwatch_pipelines.reduction.fold_building import BinLists, histogram_fold, sector_fold, split_fold
 from ringwatch_pipelines.reduction.folds import Fold
@@ -50,6 +51,7 @@ __all__ = [
     "SectorPattern",
     "VarianceModel",
     "bin_width_deg",
+    "build_block_operator",
     "build_operator",
     "build_sector_operator",
     "calibrant_spacings_A",
@@ -356,6 +358,27 @@ def build_sector_operator(
         axis=RadialAxis(read_only(edges)),
         azimuth_deg=read_only((np.arange(sectors) + 0.5) * 360.0 / sectors),
         geometry_fingerprint=geometry.fingerprint,
+    )
+
+
+def build_block_operator(
+    *, geometry: Geometry, corrections: Corrections, axis: RadialAxis, blocks: ReadoutBlocks
+) -> BlockOperator:
+    """Fold a part of the pixels into readout blocks by the bins of `axis`.
+
+    Raises
+    ------
+    CorrectionError
+        Mask or flat do not have the geometry's shape, or leave no pixel.
+    """
+    pixels = _pixels(geometry, corrections)
+    return block_operator(
+        blocks=blocks,
+        two_theta_deg=_two_theta_deg(pixels),
+        azimuth_rad=pixels.integrator.center_array(geometry.shape, "chi_rad", scale=False),
+        weight=pixels.weight,
+        edges_deg=axis.edges_two_theta_deg,
+        limits=(corrections.minimum_counts, corrections.saturation_counts),
     )
 
 
