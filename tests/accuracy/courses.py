@@ -1,6 +1,6 @@
 """Simulated courses through the analysis of live frames: what is measured of every frame, and what is true."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,12 +22,15 @@ from ringwatch_pipelines.reduction.lag import Lag
 from ringwatch_pipelines.results import Estimate, FitState, FrameResult, FreePhaseTrack, LinePhaseTrack, Tracked
 from ringwatch_pipelines.tracks.tracking import TrackerState, track
 from ringwatch_simulators.crystals import CERIA
+from ringwatch_simulators.detector_response import DetectorResponse
 from ringwatch_simulators.radial_profile import Beam, minor_lines
 from ringwatch_simulators.scenario import SCENARIOS, FrameTruth, Scenario, SyntheticFrames, write_beamline_files
 from ringwatch_simulators.supply import Exposure
 
 START_NS = 1_700_000_000_000_000_000
-STANDARD_EVERY = 10
+NS_PER_H = 3.6e12
+ONSET = "ONSET_"
+STANDARD_EVERY = 5
 SEEN_SIGMAS = 10.0
 LAG_KNOWN_TO = 0.95
 """What the analysis is told of the detector's lag, relative to its true shares."""
@@ -43,15 +46,26 @@ size_nm = 250.0
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An onset that the run told: of what, when it was told, when it is said to have begun, and how surely."""
+
+    name: str
+    alarm_h: float
+    date_h: float
+    sigma_h: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Course:
-    """One run: what was measured of each fitted frame, by name, in order of time."""
+    """One run: what was measured of each fitted frame, by name, in order of time, and what it told meanwhile."""
 
     seed: int
     time_h: NDArray[np.float64]
     measured: dict[str, Measured]
     chi_square: NDArray[np.float64]
     unfitted: int
+    onsets: tuple[Told, ...] = ()
 
 
 def beamline_recipe(folder: Path, frames: SyntheticFrames) -> Recipe:
@@ -66,6 +80,9 @@ def beamline_recipe(folder: Path, frames: SyntheticFrames) -> Recipe:
         ('kind = "csv"', 'kind = "none"'),
         ("background_terms = 10 ", "background_terms = 24 "),
         ('background_file = "empty_cell.xy"', ""),
+        ("expected_frames = 2000", f"expected_frames = {len(frames)}"),
+        ("#: blocks =", "blocks ="),
+        ("#: zinger_counts", "zinger_counts"),
     ):
         assert old in text
         text = text.replace(old, new)
@@ -92,7 +109,7 @@ def calibrated_instrument(scenario: Scenario, recipe: Recipe) -> InstrumentProfi
     calibrant = replace(
         SCENARIOS["ceria"],
         detector=replace(scenario.detector, displacement_m=0.0),
-        response=scenario.response,
+        response=within_an_hour(scenario),
         seed=scenario.seed,
     )
     assert recipe.fit is not None
@@ -107,6 +124,12 @@ def calibrated_instrument(scenario: Scenario, recipe: Recipe) -> InstrumentProfi
     )
     assert found.profile is not None, found.text
     return found.profile
+
+
+def within_an_hour(scenario: Scenario) -> DetectorResponse:
+    """The detector of a run in frames that follow each other: its offsets drift by so much less."""
+    hour = 1.0 / scenario.cell.duration_h
+    return replace(scenario.response, block_drift_adu=scenario.response.block_drift_adu * hour)
 
 
 def summed_pattern(recipe: Recipe, frames: SyntheticFrames) -> Pattern:
@@ -133,10 +156,14 @@ def ceria_angles_deg(within_deg: tuple[float, float]) -> NDArray[np.float64]:
     return angles[(angles > within_deg[0]) & (angles < within_deg[1])]
 
 
-def results(analyser: Analyser, frames: SyntheticFrames) -> Iterator[tuple[FrameTruth, FrameResult]]:
-    """Every frame of the run through one analyser, as they come."""
+def results(
+    analyser: Analyser, frames: SyntheticFrames, from_h: float = 0.0
+) -> Iterator[tuple[FrameTruth, FrameResult]]:
+    """The frames of the run through one analyser, as they come; with the darks at its start and those from a time on."""
     for index in range(len(frames)):
         truth = frames.truth(index)
+        if index >= frames.scenario.darks and truth.cell.time_h < from_h:
+            continue
         yield truth, analyser.analyse(live_frame(frames, index), timestamp_ns=truth.timestamp_ns)
 
 
@@ -155,21 +182,33 @@ def live_frame(frames: SyntheticFrames, index: int) -> Frame:
         origin="the simulated detector",
         kind=FrameKind.DARK if supplied.shutter_closed else FrameKind.LIGHT,
         conditions=DetectorConditions(exposure_s=exposure_s),
+        attributes=supplied.attributes,
     )
 
 
-def run_course(scenario: Scenario, folder: Path) -> Course:
-    """Measure a whole run."""
+def run_course(
+    scenario: Scenario, folder: Path, *, prepared: Callable[[Recipe], Recipe] = lambda recipe: recipe, from_h: float = 0.0
+) -> Course:
+    """Measure a whole run.
+
+    Parameters
+    ----------
+    prepared
+        Makes the recipe of this course from that of the beamline.
+    from_h
+        Light frames before this time are left out.
+    """
     frames = SyntheticFrames(scenario, START_NS)
     rows: list[dict[str, tuple[float, float, float]]] = []
-    times, chi_squares, unfitted = [], [], 0
-    recipe = calibrated(beamline_recipe(folder, frames), scenario)
+    times, chi_squares, unfitted, onsets = [], [], 0, list[Told]()
+    recipe = prepared(calibrated(beamline_recipe(folder, frames), scenario))
     standard = with_copper_as_standard(recipe)
     analyser = Analyser(recipe)
-    for truth, result in results(analyser, frames):
+    for truth, result in results(analyser, frames, from_h):
         if truth.dark:
             continue
         tracked = result.tracked
+        onsets += told_onsets(result, truth)
         if tracked is None or tracked.fit_state is not FitState.CONVERGED:
             unfitted += 1
             continue
@@ -178,7 +217,21 @@ def run_course(scenario: Scenario, folder: Path) -> Course:
         times.append(truth.cell.time_h)
         chi_squares.append(tracked.chi_square)
     measured = {name: Measured(*np.array([row[name] for row in rows]).T) for name in rows[0]} if rows else {}
-    return Course(scenario.seed, np.array(times), measured, np.array(chi_squares), unfitted)
+    return Course(scenario.seed, np.array(times), measured, np.array(chi_squares), unfitted, tuple(onsets))
+
+
+def told_onsets(result: FrameResult, truth: FrameTruth) -> list[Told]:
+    """The onsets among the events that a frame raises."""
+    return [
+        Told(
+            notice.kind.removeprefix(ONSET).lower(),
+            alarm_h=truth.cell.time_h,
+            date_h=(notice.timestamp_ns - START_NS) / NS_PER_H,
+            sigma_h=notice.sigma_h,
+        )
+        for notice in result.notices
+        if notice.kind.startswith(ONSET) and notice.timestamp_ns is not None
+    ]
 
 
 def with_copper_as_standard(recipe: Recipe) -> FitRecipe | None:
@@ -225,6 +278,8 @@ def row_of(tracked: Tracked, truth: FrameTruth) -> dict[str, tuple[float, float,
         "a2": (texture.a2, cell.second_harmonic),
         "lioh": (phases["lioh"].amount, cell.lioh_area),
         "alpo4": (phases["alpo4"].amount, cell.alpo4_area),
+        "hump": (tracked.hump, cell.hump_counts),
+        "ratio of all": (lithium.ratio, cell.ratio),
     }
     if "copper" in phases:
         told["a_cu"] = (dict(phases["copper"].lattice)["a"], 3.6150 * truth.a_seen_A / cell.a_A)

@@ -13,6 +13,7 @@ from ringwatch_daemon.settings import ClockMarkSettings, CyclerSettings, SampleS
 from ringwatch_daemon.workers.cell_clock import CellClock
 from ringwatch_daemon.workers.cell_follower import CellFollower
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerStage
+from ringwatch_pipelines.cell.activity import ActivityWatch
 from ringwatch_pipelines.cell.cell_watch import CellWatch
 from ringwatch_pipelines.cell.clock import ClockRelation
 from ringwatch_pipelines.cell.clock_watch import ClockMark, ClockRule, ClockWatch
@@ -53,6 +54,7 @@ def _cell_side(name: str, sample: SampleSettings, cycler: CyclerSettings, clock:
         found=found,
         coupler=coupler,
         watch=CellWatch(timeline) if sample.symmetric else None,
+        activity=ActivityWatch(timeline, symmetric=sample.symmetric, area_cm2=sample.area_cm2 or NAN),
         clock=CellClock(watch=clock_watch, coupler=coupler, applied=measured, name=name),
     )
     return CellSide(follower, CyclerStage(reader=open_reader(config, clock=clock), found=found))

@@ -28,8 +28,9 @@ def resistance_figures(run: RunSeries) -> Iterator[ReportFigure]:
         return
     area = run.cell.area_cm2 if np.isfinite(run.cell.area_cm2) else 1.0
     unit = "Ω cm²" if np.isfinite(run.cell.area_cm2) else "Ω"
-    resistance, noise = (np.array([getattr(one, name) for one in found]) for name in ("resistance_ohm", "noise"))
-    verdicts = short_circuit_test(resistance_ohm=resistance, noise=noise)
+    names = ("resistance_ohm", "noise", "current_A")
+    resistance, noise, current_A = (np.array([getattr(one, name) for one in found]) for name in names)
+    verdicts = short_circuit_test(resistance_ohm=resistance, noise=noise, current_A=current_A)
     time_h = np.array([(one.end_ns - run.zero_ns) / NS_PER_H for one in found])
     figure, (above, below), _ = stacked(2, cell=False, panel_mm=40)
     _draw(above, time_h, resistance * area, verdicts)
@@ -46,6 +47,7 @@ def resistance_figures(run: RunSeries) -> Iterator[ReportFigure]:
             ("resistance / ohm", resistance),
             (f"resistance / {unit}", resistance * area),
             ("relative noise of the voltage", noise),
+            ("current / mA", 1e3 * current_A),
             ("verdict", np.array([verdict.value for verdict in verdicts], dtype=np.str_)),
         ),
     )

@@ -11,6 +11,7 @@ from ringwatch_daemon.core.resumption import Resumption
 from ringwatch_daemon.workers.cell_clock import CellClock
 from ringwatch_daemon.workers.cycler_stage import CyclerItem, CyclerProblem
 from ringwatch_daemon.workers.stored_samples import StoredSamples
+from ringwatch_pipelines.cell.activity import ActivityWatch
 from ringwatch_pipelines.cell.cell_watch import CellWatch
 from ringwatch_pipelines.cell.coupling import CoupledSamples, Coupler
 from ringwatch_pipelines.cell.cycling import CellState, CyclerSamples
@@ -31,6 +32,8 @@ class CellFollower:
         Where its cycler's samples and problems come; None for a cell without a cycler.
     watch
         Looks for short circuits in the coupler's timeline.
+    activity
+        Tells what the cell does.
     clock
         Compares the clocks of the cycler and the detector.
     name
@@ -43,6 +46,7 @@ class CellFollower:
         coupler: Coupler | None = None,
         found: Channel[CyclerItem] | None = None,
         watch: CellWatch | None = None,
+        activity: ActivityWatch | None = None,
         clock: CellClock | None = None,
         name: str = "",
     ) -> None:
@@ -50,6 +54,7 @@ class CellFollower:
         self._coupler = coupler
         self._found = found
         self._watch = watch
+        self._activity = activity
         self._clock = clock
         self._stored: StoredSamples | None = None
         self._ended = found is None
@@ -138,4 +143,4 @@ class CellFollower:
             yield CellStateUpdate(rows, tuple(earlier.state for earlier in coupled.earlier), self.name)
 
     def _noticed(self) -> tuple[Notice, ...]:
-        return () if self._watch is None else self._watch.look()
+        return tuple(notice for watch in (self._activity, self._watch) if watch is not None for notice in watch.look())

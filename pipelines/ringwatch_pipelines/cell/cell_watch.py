@@ -1,6 +1,7 @@
 """Watches the half-cycles of a symmetric cell for short circuits, while the cycler's samples arrive."""
 
 from collections import deque
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,12 +11,18 @@ from ringwatch_pipelines.cell.short_circuits import (
     resistances_from_samples,
     short_circuit_test,
 )
-from ringwatch_pipelines.cell.timeline import Timeline
+from ringwatch_pipelines.cell.short_dates import (
+    Beginning,
+    HalfCycleCourse,
+    beginning_from_courses,
+    whole_half_cycle,
+)
+from ringwatch_pipelines.cell.timeline import FlowSamples, Timeline
 from ringwatch_pipelines.results import Notice
 
 _REMEMBERED = 200
 _COMPARED = 12
-_NS_PER_H = 3.6e12
+_S_PER_H = 3600.0
 _KINDS = {ShortCircuit.SOFT: "SHORT_CIRCUIT_SOFT", ShortCircuit.HARD: "SHORT_CIRCUIT_HARD"}
 
 
@@ -50,14 +57,18 @@ class CellWatch:
         # Before the first look of a run there may be a whole file: all of it is judged in its order.
         found = (*self._found, *new)
         verdicts = short_circuit_test(
-            resistance_ohm=np.array([one.resistance_ohm for one in found]), noise=np.array([one.noise for one in found])
+            resistance_ohm=np.array([one.resistance_ohm for one in found]),
+            noise=np.array([one.noise for one in found]),
+            current_A=np.array([one.current_A for one in found]),
         )
         notices = []
         for place in range(len(self._found), len(found)):
             verdict = verdicts[place]
             if verdict in _KINDS and verdict not in self._told:
                 self._told.add(verdict)
-                notices.append(_notice(verdict, found, verdicts, place))
+                began = self._beginning(verdict, found, verdicts, place)
+                at_ns = self._timeline.detector_ns(began.timestamp_ns)
+                notices.append(_notice(verdict, found, verdicts, place, replace(began, timestamp_ns=at_ns)))
         self._found.extend(new)
         self._judged_ns = new[-1].end_ns
         return tuple(notices)
@@ -67,11 +78,64 @@ class CellWatch:
         samples = self._timeline.samples_after(self._judged_ns)
         over = samples.half_cycle < self._half_cycles - 1
         return resistances_from_samples(
-            timestamp_ns=samples.timestamp_ns[over],
+            timestamp_ns=samples.cycler_timestamp_ns[over],
             voltage_V=samples.voltage_V[over],
             current_A=samples.current_A[over],
             half_cycle=samples.half_cycle[over],
         )
+
+    def _beginning(
+        self,
+        verdict: ShortCircuit,
+        found: tuple[HalfCycleResistance, ...],
+        verdicts: tuple[ShortCircuit, ...],
+        place: int,
+    ) -> Beginning:
+        """When it began: a drop that shows twice running began in the first of the two, or just before it."""
+        usual_ohm = _usual(found, verdicts, place).resistance_ohm
+        first = place - 1 if verdict is ShortCircuit.SOFT and place else place
+        drops = [found[at].resistance_ohm < usual_ohm for at in (first, place)]
+        if first < 1 or not all(drops):
+            return whole_half_cycle(found[place])
+        earliest = max(0, first - 1 - _COMPARED)
+        samples = self._timeline.samples_after(found[earliest].start_ns - 1)
+        before = tuple(
+            _course(samples, found[at])
+            for at in range(earliest, first - 1)
+            if verdicts[at] not in _KINDS and np.isclose(found[at].current_A, found[first].current_A, rtol=0.1)
+        )
+        dated = beginning_from_courses(
+            before=before,
+            last_sound=_course(samples, found[first - 1]),
+            first_low=_course(samples, found[first]),
+        )
+        return dated or whole_half_cycle(found[first])
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    resistance_ohm: float
+    noise: float
+
+
+def _usual(found: tuple[HalfCycleResistance, ...], verdicts: tuple[ShortCircuit, ...], place: int) -> _Usual:
+    """What the sound half-cycles before had."""
+    sound = [
+        one
+        for one, said in zip(found[:place], verdicts[:place], strict=True)
+        if said not in _KINDS and np.isfinite(one.resistance_ohm)
+    ]
+    before = sound[-_COMPARED:] or [found[place]]
+    return _Usual(
+        float(np.median([one.resistance_ohm for one in before])), float(np.median([one.noise for one in before]))
+    )
+
+
+def _course(samples: FlowSamples, one: HalfCycleResistance) -> HalfCycleCourse:
+    mine = (samples.cycler_timestamp_ns >= one.start_ns) & (samples.cycler_timestamp_ns <= one.end_ns)
+    mine &= (np.abs(samples.current_A) > 0.5 * one.current_A) & np.isfinite(samples.voltage_V)
+    resistance_ohm = np.abs(samples.voltage_V[mine] / samples.current_A[mine])
+    return HalfCycleCourse(samples.cycler_timestamp_ns[mine], resistance_ohm)
 
 
 def _notice(
@@ -79,19 +143,12 @@ def _notice(
     found: tuple[HalfCycleResistance, ...],
     verdicts: tuple[ShortCircuit, ...],
     place: int,
+    began: Beginning,
 ) -> Notice:
-    here = found[place]
-    sound = [
-        one
-        for one, said in zip(found[:place], verdicts[:place], strict=True)
-        if said not in _KINDS and np.isfinite(one.resistance_ohm)
-    ]
-    before = sound[-_COMPARED:] or [here]
-    usual_ohm = float(np.median([one.resistance_ohm for one in before]))
-    usual_noise = float(np.median([one.noise for one in before]))
+    here, usual = found[place], _usual(found, verdicts, place)
     text = (
         f"{verdict.lower()} short circuit: half-cycle {here.half_cycle} ends with {here.resistance_ohm:.4g} ohm and "
-        f"{100 * here.noise:.2g} % of noise, {usual_ohm:.4g} ohm and {100 * usual_noise:.2g} % were usual before"
+        f"{100 * here.noise:.2g} % of noise, where {usual.resistance_ohm:.4g} ohm and {100 * usual.noise:.2g} % of it "
+        "were usual"
     )
-    length_h = (here.end_ns - here.start_ns) / _NS_PER_H
-    return Notice(_KINDS[verdict], text, sigma_h=length_h, timestamp_ns=here.end_ns)
+    return Notice(_KINDS[verdict], text, sigma_h=began.sigma_s / _S_PER_H, timestamp_ns=began.timestamp_ns)

@@ -22,6 +22,7 @@ _LEAST_DROP = 0.25
 _LEAST_NOISE_JUMP = float(np.log(3.0))
 _HARD_DROP = float(np.log(10.0))
 _FEWEST_SAMPLES = 3
+_SAME_CURRENT = 0.1
 
 
 class ShortCircuit(StrEnum):
@@ -50,6 +51,8 @@ class HalfCycleResistance:
         Median of |V| / |I| over its last 40 %; NaN with too few samples.
     noise
         Median step of the voltage from sample to sample over that part, relative to its median.
+    current_A
+        Median of |I| over that part.
     """
 
     half_cycle: int
@@ -57,6 +60,7 @@ class HalfCycleResistance:
     end_ns: int
     resistance_ohm: float
     noise: float
+    current_A: float = float("nan")
 
 
 def resistances_from_samples(
@@ -83,22 +87,24 @@ def resistances_from_samples(
         stamps = timestamp_ns[mine]
         begin_ns, end_ns = int(stamps[0]), int(stamps[-1])
         late = mine[stamps >= end_ns - round(LATE_SHARE * (end_ns - begin_ns))]
-        resistance, noise = _late_part(voltage_V[late], current_A[late])
-        found.append(HalfCycleResistance(int(index), begin_ns, end_ns, resistance, noise))
+        found.append(HalfCycleResistance(int(index), begin_ns, end_ns, *_late_part(voltage_V[late], current_A[late])))
     return tuple(found)
 
 
-def short_circuit_test(*, resistance_ohm: FloatArray, noise: FloatArray) -> tuple[ShortCircuit, ...]:
+def short_circuit_test(
+    *, resistance_ohm: FloatArray, noise: FloatArray, current_A: FloatArray | None = None
+) -> tuple[ShortCircuit, ...]:
     """Compare each half-cycle with the twelve sound ones before it.
 
     Soft: the logarithm of the resistance lies below the median of the references by more than
-    ``max(5 MAD, 0.25)`` twice running, or the noise has jumped. Hard: it fell below a tenth at once.
+    ``max(5 MAD, 0.25)`` twice running, or the noise has jumped; references are those driven by the same current within
+    10 %, since a cell need not be ohmic. Hard: it fell below a tenth at once, of references at any current.
     Half-cycles that stand out are no references for those after them.
 
     Parameters
     ----------
-    resistance_ohm, noise
-        (half-cycles,) as in `HalfCycleResistance`.
+    resistance_ohm, noise, current_A
+        (half-cycles,) as in `HalfCycleResistance`; None for currents that are all the same.
 
     Returns
     -------
@@ -107,29 +113,36 @@ def short_circuit_test(*, resistance_ohm: FloatArray, noise: FloatArray) -> tupl
     """
     if resistance_ohm.shape != noise.shape:
         raise PatternError(f"expected a noise for each of {resistance_ohm.size} resistances, got {noise.size}")
+    if current_A is None:
+        current_A = np.ones_like(resistance_ohm)
     with np.errstate(divide="ignore", invalid="ignore"):
         levels, unrest = np.log(resistance_ohm), np.log(noise)
     verdicts: list[ShortCircuit] = []
     sound: list[int] = []
     dropped_before = False
     for index, level in enumerate(levels):
-        drop, limit = _departure(-level, -levels[sound[-_REFERENCES:]], _LEAST_DROP)
-        jump, jump_limit = _departure(unrest[index], unrest[sound[-_REFERENCES:]], _LEAST_NOISE_JUMP)
+        alike = [at for at in sound if abs(current_A[at] / current_A[index] - 1.0) < _SAME_CURRENT][-_REFERENCES:]
+        drop, limit = _departure(-level, -levels[alike], _LEAST_DROP)
+        jump, jump_limit = _departure(unrest[index], unrest[alike], _LEAST_NOISE_JUMP)
+        fall, _ = _departure(-level, -levels[sound[-_REFERENCES:]], _LEAST_DROP)
         dropped, jumped = drop > limit, jump > jump_limit
-        verdicts.append(_verdict(float(level), drop, twice=dropped and dropped_before, jumped=jumped))
+        collapsed = fall > _HARD_DROP or level == -np.inf
+        verdicts.append(_verdict(drop, collapsed=collapsed, twice=dropped and dropped_before, jumped=jumped))
         if np.isfinite(level):
             dropped_before = dropped
-        if np.isfinite(level) and not dropped and not jumped:
+        if np.isfinite(level) and not (dropped or jumped or collapsed):
             sound.append(index)
     return tuple(verdicts)
 
 
-def _late_part(voltage_V: FloatArray, current_A: FloatArray) -> tuple[float, float]:
+def _late_part(voltage_V: FloatArray, current_A: FloatArray) -> tuple[float, float, float]:
+    """Resistance, noise and current."""
     if voltage_V.size < _FEWEST_SAMPLES:
-        return float("nan"), float("nan")
-    size_V = np.abs(voltage_V)
+        return float("nan"), float("nan"), float("nan")
+    size_V, size_A = np.abs(voltage_V), np.abs(current_A)
     steps = float(np.median(np.abs(np.diff(voltage_V))))
-    return float(np.median(size_V / np.abs(current_A))), steps / max(float(np.median(size_V)), 1e-300)
+    noise = steps / max(float(np.median(size_V)), 1e-300)
+    return float(np.median(size_V / size_A)), noise, float(np.median(size_A))
 
 
 def _departure(value: float, references: FloatArray, least: float) -> tuple[float, float]:
@@ -141,9 +154,9 @@ def _departure(value: float, references: FloatArray, least: float) -> tuple[floa
     return float(value) - middle, max(_MADS * float(np.median(np.abs(known - middle))), least)
 
 
-def _verdict(level: float, drop: float, *, twice: bool, jumped: bool) -> ShortCircuit:
+def _verdict(drop: float, *, collapsed: bool, twice: bool, jumped: bool) -> ShortCircuit:
     # A voltage of exactly zero under current has no logarithm but is the hardest short there is.
-    if drop > _HARD_DROP or level == -np.inf:
+    if collapsed:
         return ShortCircuit.HARD
     if twice or jumped:
         return ShortCircuit.SOFT

@@ -46,12 +46,14 @@ _COLUMNS = np.dtype(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FlowSamples:
-    """A stretch of the timeline: voltage, current and half-cycle, (samples,) each."""
+    """A stretch of the timeline on the cycler's own clock, which never changes, (samples,) each."""
 
-    timestamp_ns: IntArray
+    cycler_timestamp_ns: IntArray
     voltage_V: FloatArray
     current_A: FloatArray
+    step: IntArray
     half_cycle: IntArray
+    flow: IntArray
 
 
 class Timeline:
@@ -101,15 +103,24 @@ class Timeline:
         """How many half-cycles have begun."""
         return len(self._half_starts)
 
-    def samples_after(self, timestamp_ns: int) -> FlowSamples:
-        """The samples later than `timestamp_ns`."""
-        rows = self._rows[int(np.searchsorted(self.timestamp_ns, timestamp_ns, side="right")) : self._size]
+    def samples_after(self, cycler_ns: int) -> FlowSamples:
+        """The samples later than a time of the cycler's clock."""
+        stamps = self._rows["cycler_timestamp_ns"][: self._size]
+        rows = self._rows[int(np.searchsorted(stamps, cycler_ns, side="right")) : self._size]
         return FlowSamples(
-            timestamp_ns=rows["timestamp_ns"].copy(),
+            cycler_timestamp_ns=rows["cycler_timestamp_ns"].copy(),
             voltage_V=rows["voltage_V"].copy(),
             current_A=rows["current_A"].copy(),
+            step=rows["step"].astype(np.int64),
             half_cycle=rows["half_cycle"].astype(np.int64),
+            flow=rows["flow"].astype(np.int64),
         )
+
+    def detector_ns(self, cycler_ns: int) -> int:
+        """The detector's time at a time of the cycler: as far from it as at the sample before."""
+        stamps = self._rows["cycler_timestamp_ns"][: self._size]
+        near = max(int(np.searchsorted(stamps, cycler_ns, side="right")) - 1, 0)
+        return cycler_ns + int(self._stamps[near] - stamps[near])
 
     def column(self, name: SampleColumn) -> NDArray[Any]:
         """(samples,) what the cycler told, or -1 or NaN."""

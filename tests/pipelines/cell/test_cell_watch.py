@@ -1,5 +1,7 @@
 """Short circuits told while the samples of a symmetric cell arrive."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,19 +53,61 @@ def test_a_sound_cell_is_never_accused():
     assert [notice for seed in range(20) for notice in notices(samples_of(sound(28, seed), seed=seed))] == []
 
 
-def test_a_lasting_drop_is_told_once_at_its_second_half_cycle():
+def test_a_lasting_drop_is_told_once_and_dated_to_its_beginning():
     [notice] = notices(samples_of([*sound(16), *[60.0] * 8], noise_V=0.0))
     assert notice.kind == "SHORT_CIRCUIT_SOFT"
-    assert 17 < half_cycle_of(notice) < 18
-    assert notice.sigma_h == pytest.approx(HALF_H, abs=0.5)
+    assert half_cycle_of(notice) == pytest.approx(16.0, abs=0.02)
+    assert notice.sigma_h < 0.3
     assert "60 ohm" in notice.text
 
 
-def test_a_collapse_is_told_at_the_end_of_its_half_cycle_with_what_was_usual():
+def test_a_collapse_is_dated_to_its_beginning_with_what_was_usual():
     [notice] = notices(samples_of([*sound(16), *[2.0] * 3], noise_V=0.0))
     assert notice.kind == "SHORT_CIRCUIT_HARD"
-    assert 16 < half_cycle_of(notice) < 17
+    assert half_cycle_of(notice) == pytest.approx(16.0, abs=0.02)
     assert "2 ohm" in notice.text
+    assert "100" in notice.text or "99." in notice.text
+
+
+def with_drop(at, share, *, seed=0):
+    """A sound cell whose resistance builds up in each half-cycle, and drops at a time in half-cycles."""
+    samples = samples_of(sound(26, seed), seed=seed, noise_V=2e-4)
+    place = (samples.timestamp_ns - START_NS) / HOUR_NS / HALF_H
+    course = 0.7 + 0.3 * (1.0 - np.exp(-8.0 * (place % 1.0)))
+    voltage_V = samples.voltage_V * course * np.where(place >= at, share, 1.0)
+    return replace(samples, voltage_V=voltage_V)
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.1, 0.3, 0.5, 0.7, 0.85, 0.97])
+@pytest.mark.parametrize(("share", "kind"), [(0.55, "SHORT_CIRCUIT_SOFT"), (0.02, "SHORT_CIRCUIT_HARD")])
+def test_wherever_in_a_half_cycle_a_short_circuit_begins_its_date_is_right(phase, share, kind):
+    [notice] = notices(with_drop(15 + phase, share, seed=3))
+    assert notice.kind == kind
+    error_h = (half_cycle_of(notice) - 15 - phase) * HALF_H
+    assert abs(error_h) < max(4 * notice.sigma_h, 0.5)
+    assert notice.sigma_h < 0.2 * HALF_H
+
+
+def test_a_cell_that_is_driven_harder_and_is_not_ohmic_is_not_accused():
+    """Half of the voltage does not grow with the current, as in a rate test."""
+    samples = samples_of(sound(40, 1), seed=1)
+    half = ((samples.timestamp_ns - START_NS) / HOUR_NS // HALF_H).astype(int)
+    factor = np.array([1.0, 2.0, 4.0, 0.5])[half // 10]
+    samples = replace(samples, current_A=samples.current_A * factor, voltage_V=samples.voltage_V * (0.5 + 0.5 * factor))
+    assert notices(samples) == []
+
+
+def test_a_clock_that_changes_meanwhile_dates_the_next_one_on_the_new_clock():
+    samples = samples_of([*sound(16), *[2.0] * 3], noise_V=0.0)
+    timeline = Timeline(max_gap_s=3600.0)
+    watch = CellWatch(timeline)
+    timeline.append(part(samples, 0, 600))
+    assert watch.look() == ()
+    timeline.restamp(lambda cycler_ns: cycler_ns + HOUR_NS)
+    rest = part(samples, 600, None)
+    timeline.append(replace(rest, timestamp_ns=rest.cycler_timestamp_ns + HOUR_NS))
+    [notice] = watch.look()
+    assert half_cycle_of(notice) == pytest.approx(16.0 + 1.0 / HALF_H, abs=0.02)
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 100])
