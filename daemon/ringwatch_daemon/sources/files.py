@@ -157,8 +157,12 @@ class FileSource:
             first, count = first + len(read.frames), 0 if read.problem else read.count
 
     def _hand_over_all(self, file: str, read: ReadStretch, intake: FrameIntake, stop: StopRequest) -> None:
-        if read.frames and read.frames[0].index == 0:
-            self._expected += read.count - 1
+        whole = max(read.count, 1)
+        if read.first == 0:
+            self._expected += whole - 1
+        if read.problem:
+            # What was not read makes one row, which says why.
+            self._expected += read.first + len(read.frames) + 1 - whole
         for found in read.frames:
             if stop.is_set():
                 return

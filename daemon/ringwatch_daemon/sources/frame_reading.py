@@ -101,12 +101,15 @@ class ReadStretch:
 
     Parameters
     ----------
+    first
+        Place in the file of the first frame.
     count
         Frames of the whole file, 0 where it cannot be opened.
     problem
         Why no more can be read of the file, in one sentence; empty where it can.
     """
 
+    first: int
     frames: tuple[ReadFrame, ...] = ()
     count: int = 0
     problem: str = ""
@@ -153,7 +156,7 @@ class FrameReading:
                 problem = opened.problem if stretch.first + len(frames) >= count else ""
         except InputFileError as error:
             problem = str(error)
-        return ReadStretch(tuple(frames), count, problem)
+        return ReadStretch(stretch.first, tuple(frames), count, problem)
 
     def _read(self, opened: ImageFile, first: int, file: Path, keep_images: bool, frames: list[ReadFrame]) -> None:
         left = STRETCH_BYTES
