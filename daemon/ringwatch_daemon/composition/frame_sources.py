@@ -38,6 +38,8 @@ def _scan_source(settings: Settings, scan: ScanSettings, paths: tuple[str, ...],
         log=None if log is None else ScanLogConfig(log.file, log.scan, log.start, log.end),
         time_zone=settings.files.time_zone,
         monitor_key=settings.detector.monitor.attribute,
+        names=metadata_names(settings),
+        time_pattern=scan.time_pattern,
     )
     return ScanSource(config, SystemClock())
 

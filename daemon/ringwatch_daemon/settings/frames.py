@@ -113,6 +113,9 @@ class ScanSettings(Section):
         "rising", description="which angles are older: low ones, high ones, or none"
     )
     log: ScanLogSettings | None = None
+    time_pattern: str | None = Field(
+        None, description="strptime pattern of times in headers, where a date can be read in two ways"
+    )
 
 
 class DarkSettings(Section):

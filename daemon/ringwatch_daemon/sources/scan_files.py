@@ -1,43 +1,23 @@
-"""Files of 1-D scans: columns of text (``.xye``, ``.xy``, ``.dat``) and PANalytical ``.xrdml``, told by content."""
+"""Files of 1-D scans, told by content: columns of text (``.xye``, ``.xy``), PANalytical ``.xrdml``, Bruker's own."""
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from ringwatch_daemon.core.errors import InputFileError
+from ringwatch_daemon.sources.bruker_files import is_bruker, read_bruker
+from ringwatch_daemon.sources.scan_image import ScanImage, rising_scan
 from ringwatch_daemon.sources.times import Scalar
-from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
 
-SCAN_SUFFIXES = frozenset({".xye", ".xy", ".dat", ".chi", ".txt", ".csv", ".xrdml"})
+SCAN_SUFFIXES = frozenset({".xye", ".xy", ".dat", ".chi", ".txt", ".csv", ".xrdml", ".raw", ".brml"})
 _COMMENT = re.compile(r"\s*([#!;'/%&]|$)")
 _HEADER_ENTRY = re.compile(r"[#!;'/%&\s]*([A-Za-z][\w .-]*?)\s*[:=]\s*(\S.*?)\s*$")
 _COLUMN_GAP = re.compile(r"[\s,;]+")
 _DECIMAL_COMMA = re.compile(r"\d,\d")
 _LARGEST_BYTES = 256 << 20
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScanImage:
-    """What a file holds of one scan.
-
-    Parameters
-    ----------
-    two_theta_deg, intensity
-        (points,) rising in angle.
-    sigma
-        (points,) None where the file has no third column.
-    header
-        What it says besides, with lower-case keys.
-    """
-
-    two_theta_deg: FloatArray
-    intensity: FloatArray
-    sigma: FloatArray | None = None
-    header: dict[str, Scalar] = field(default_factory=dict)
 
 
 def read_scans(path: Path) -> tuple[ScanImage, ...]:
@@ -54,16 +34,20 @@ def read_scans(path: Path) -> tuple[ScanImage, ...]:
         content = path.read_bytes()
     except OSError as error:
         raise InputFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    if content.startswith((b"RAW", b"PK\x03\x04")):
-        raise InputFileError(f"expected a scan as text or .xrdml, got a binary one: export {path} as .xy")
+    try:
+        return _from_content(content)
+    except InputFileError as error:
+        raise InputFileError(f"{path}: {error}") from error
+
+
+def _from_content(content: bytes) -> tuple[ScanImage, ...]:
+    if is_bruker(content):
+        return read_bruker(content)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    try:
-        return _from_xrdml(content) if "<xrdMeasurements" in text[:4096] else (_from_columns(text),)
-    except InputFileError as error:
-        raise InputFileError(f"{path}: {error}") from error
+    return _from_xrdml(content) if "<xrdMeasurements" in text[:4096] else (_from_columns(text),)
 
 
 def _from_columns(text: str) -> ScanImage:
@@ -87,7 +71,7 @@ def _from_columns(text: str) -> ScanImage:
     table = np.array(rows)
     if table.shape[1] not in {2, 3}:
         raise InputFileError(f"expected two or three columns, got {table.shape[1]}")
-    return _rising(table[:, 0], table[:, 1], table[:, 2] if table.shape[1] == 3 else None, header)
+    return rising_scan(table[:, 0], table[:, 1], table[:, 2] if table.shape[1] == 3 else None, header)
 
 
 def _numbers(line: str) -> list[float] | None:
@@ -102,7 +86,8 @@ def _numbers(line: str) -> list[float] | None:
 
 
 def _from_xrdml(content: bytes) -> tuple[ScanImage, ...]:
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+    plain = content.replace(b"\0", b"")  # the same in an encoding of two bytes a letter
+    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
         raise InputFileError("expected an .xrdml file without entities of its own")
     try:
         root = ET.fromstring(content)  # noqa: S314 - entities, which could grow, are refused above
@@ -130,7 +115,7 @@ def _from_scan_element(scan: ET.Element) -> ScanImage:
         told = scan.findtext(f"header/{name}")
         if told:
             header[key] = told
-    return _rising(_angles(points, intensity.size), intensity, None, header)
+    return rising_scan(_angles(points, intensity.size), intensity, None, header)
 
 
 def _angles(points: ET.Element, size: int) -> FloatArray:
@@ -155,17 +140,3 @@ def _number(parent: ET.Element, name: str) -> float:
         return float(parent.findtext(name, ""))
     except ValueError as error:
         raise InputFileError(f"expected a number as {name} in the .xrdml file") from error
-
-
-def _rising(
-    two_theta_deg: FloatArray, intensity: FloatArray, sigma: FloatArray | None, header: dict[str, Scalar]
-) -> ScanImage:
-    if two_theta_deg.size != intensity.size:
-        raise InputFileError(f"expected as many intensities as angles, got {intensity.size} for {two_theta_deg.size}")
-    order = slice(None, None, -1) if two_theta_deg.size > 1 and two_theta_deg[0] > two_theta_deg[-1] else slice(None)
-    return ScanImage(
-        two_theta_deg=read_only(two_theta_deg[order]),
-        intensity=read_only(intensity[order]),
-        sigma=None if sigma is None else read_only(sigma[order]),
-        header=header,
-    )

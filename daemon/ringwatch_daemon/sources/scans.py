@@ -1,19 +1,20 @@
 """Recorded 1-D scans: files of patterns, also a folder that still grows."""
 
-from dataclasses import dataclass
-from datetime import tzinfo
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from pathlib import Path
 from threading import Event as StopRequest
 
-from ringwatch_daemon.core.clock import Clock
+from ringwatch_daemon.core.clock import NS_PER_S, Clock
 from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.core.ports import FrameIntake
 from ringwatch_daemon.core.records import Reason
 from ringwatch_daemon.sources.folders import RecordedFiles, follow_files
-from ringwatch_daemon.sources.metadata import first_present, number_from_scalar
-from ringwatch_daemon.sources.scan_files import SCAN_SUFFIXES, ScanImage, read_scans
+from ringwatch_daemon.sources.metadata import MetadataNames, first_present, number_from_scalar
+from ringwatch_daemon.sources.scan_files import SCAN_SUFFIXES, read_scans
+from ringwatch_daemon.sources.scan_image import DURATION_KEY, ScanImage
 from ringwatch_daemon.sources.scan_log import ScanLogConfig, times_from_log
-from ringwatch_daemon.sources.times import utc_ns_from_scalar, zone_from_name
+from ringwatch_daemon.sources.times import Scalar, utc_ns_from_scalar, zone_from_name
 from ringwatch_pipelines.errors import PatternError
 from ringwatch_pipelines.scans import Scan
 
@@ -31,6 +32,10 @@ class ScanSourceConfig(RecordedFiles):
         Table with the time of each scan; None where the files tell it.
     monitor_key
         Header entry with the monitor, or empty.
+    names
+        Where the cell in the beam stands in a header.
+    time_pattern
+        `strptime` pattern of times in headers; None for the usual spellings.
 
     Notes
     -----
@@ -40,6 +45,8 @@ class ScanSourceConfig(RecordedFiles):
 
     log: ScanLogConfig | None = None
     monitor_key: str = ""
+    names: MetadataNames = field(default_factory=MetadataNames)
+    time_pattern: str | None = None
 
 
 class ScanSource:
@@ -111,6 +118,7 @@ class ScanSource:
             sigma=image.sigma,
             monitor=number_from_scalar(monitor),
             origin=origin,
+            cell=self._config.names.cell_named(first_present(image.header, self._config.names.cell)),
         )
 
     def _times(self, image: ScanImage, path: Path, intake: FrameIntake) -> tuple[int, int]:
@@ -119,7 +127,9 @@ class ScanSource:
         start_ns, why = self._header_ns(image, START_KEYS)
         if start_ns is not None:
             end_ns, _ = self._header_ns(image, END_KEYS)
-            return start_ns, start_ns if end_ns is None else end_ns
+            if end_ns is None:
+                end_ns = start_ns + round(max(0.0, number_from_scalar(image.header.get(DURATION_KEY, 0.0))) * NS_PER_S)
+            return start_ns, end_ns
         modified_ns = path.stat().st_mtime_ns
         if not self._warned:
             self._warned = True
@@ -131,5 +141,14 @@ class ScanSource:
         value = first_present(image.header, keys)
         if value is None:
             return None, "holds none"
-        stamp = utc_ns_from_scalar(value, zone=self._zone)
+        stamp = utc_ns_from_scalar(self._respelled(value), zone=self._zone)
         return stamp.utc_ns, stamp.problem or f"holds {value!r}, which is none"
+
+    def _respelled(self, value: Scalar) -> Scalar:
+        """A time as ISO 8601 where its spelling is declared."""
+        if self._config.time_pattern is None or not isinstance(value, str):
+            return value
+        try:
+            return datetime.strptime(value.strip(), self._config.time_pattern).isoformat()
+        except ValueError:
+            return value
