@@ -111,7 +111,7 @@ class ActivityWatch:
             return [Notice("ACTIVITY", text, timestamp_ns=at_ns)]
         kind, what = self._activity(_stretch(part), ended)
         text = what if ended is None else f"{what}; before: {self._evidence(ended)}"
-        return [Notice(kind, text, timestamp_ns=at_ns)]
+        return [Notice(kind.value, text, timestamp_ns=at_ns)]
 
     def _activity(self, now: _Stretch, ended: _Stretch | None) -> tuple[Activity, str]:
         if now.flow:

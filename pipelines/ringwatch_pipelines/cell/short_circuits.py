@@ -23,6 +23,7 @@ _LEAST_NOISE_JUMP = float(np.log(3.0))
 _HARD_DROP = float(np.log(10.0))
 _FEWEST_SAMPLES = 3
 _SAME_CURRENT = 0.1
+_NEAR_CURRENT = 3.0
 
 
 class ShortCircuit(StrEnum):
@@ -98,7 +99,7 @@ def short_circuit_test(
 
     Soft: the logarithm of the resistance lies below the median of the references by more than
     ``max(5 MAD, 0.25)`` twice running, or the noise has jumped; references are those driven by the same current within
-    10 %, since a cell need not be ohmic. Hard: it fell below a tenth at once, of references at any current.
+    10 %, since a cell need not be ohmic. Hard: it fell below a tenth at once, of references within a factor of three.
     Half-cycles that stand out are no references for those after them.
 
     Parameters
@@ -124,7 +125,8 @@ def short_circuit_test(
         alike = [at for at in sound if abs(current_A[at] / current_A[index] - 1.0) < _SAME_CURRENT][-_REFERENCES:]
         drop, limit = _departure(-level, -levels[alike], _LEAST_DROP)
         jump, jump_limit = _departure(unrest[index], unrest[alike], _LEAST_NOISE_JUMP)
-        fall, _ = _departure(-level, -levels[sound[-_REFERENCES:]], _LEAST_DROP)
+        near = [at for at in sound if 1 / _NEAR_CURRENT < current_A[at] / current_A[index] < _NEAR_CURRENT]
+        fall, _ = _departure(-level, -levels[near[-_REFERENCES:]], _LEAST_DROP)
         dropped, jumped = drop > limit, jump > jump_limit
         collapsed = fall > _HARD_DROP or level == -np.inf
         verdicts.append(_verdict(drop, collapsed=collapsed, twice=dropped and dropped_before, jumped=jumped))

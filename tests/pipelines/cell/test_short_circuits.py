@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from fakes.cycler_reading import everything
+from ringwatch_pipelines.cell.cell_watch import CellWatch
 from ringwatch_pipelines.cell.short_circuits import ShortCircuit, resistances_from_samples, short_circuit_test
+from ringwatch_pipelines.cell.timeline import Timeline
 from ringwatch_pipelines.errors import PatternError
 
 NONE, SOFT, HARD, OPEN = ShortCircuit.NONE, ShortCircuit.SOFT, ShortCircuit.HARD, ShortCircuit.UNDETERMINED
@@ -88,3 +91,23 @@ def test_a_half_cycle_without_a_resistance_is_undetermined_and_does_no_harm():
 def test_a_noise_for_each_resistance_is_needed():
     with pytest.raises(PatternError, match="expected a noise for each of 3"):
         short_circuit_test(resistance_ohm=np.ones(3), noise=np.ones(2))
+
+
+def test_half_cycles_are_compared_with_those_of_their_own_current():
+    resistance = np.array([*sound(12), *0.5 * sound(6, seed=1), 0.25, 0.25])
+    current_A = np.array([*[1e-3] * 12, *[4e-3] * 6, 4e-3, 4e-3])
+    found = short_circuit_test(resistance_ohm=resistance, noise=np.full(20, 1e-3), current_A=current_A)
+    assert found[12:16] == (OPEN,) * 4
+    assert found[16:18] == (NONE, NONE)
+    assert found[18:] == (HARD, HARD)
+
+
+@pytest.mark.recordings
+def test_no_recorded_cell_is_accused(recordings):
+    """The symmetric cell is sound; the others are none, and even so nothing of theirs collapses."""
+    for path in sorted((recordings / "cycler").rglob("*")):
+        if not path.is_file():
+            continue
+        timeline = Timeline(max_gap_s=86400.0)
+        timeline.append(everything(path, zone="Europe/Berlin").samples)
+        assert CellWatch(timeline).look() == (), path.name
