@@ -4,6 +4,9 @@ Workers have to see the files under the same names and to have the same version 
 """
 
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import TracebackType
 from typing import Any
@@ -15,6 +18,7 @@ from ringwatch_daemon.sources.read_ahead import PendingRead
 LOG = logging.getLogger(__name__)
 CONNECT_WITHIN_S = 10.0
 WORKERS_WITHIN_S = 60.0
+COUNT_EVERY_S = 5.0
 TRIES = 3
 """How often a stretch is begun again where the cluster has lost what it needs."""
 
@@ -61,7 +65,18 @@ class DaskCluster:
 
     def submit(self, *arguments: Any, **options: Any) -> Any:
         """Have a function called on a worker; never answered from an earlier call."""
-        return self.client.submit(*arguments, pure=False, **options)
+        with self.told():
+            return self.client.submit(*arguments, pure=False, **options)
+
+    def scatter(self, thing: object) -> Any:
+        """Send something to every worker."""
+        with self.told():
+            return self.client.scatter(thing, broadcast=True, hash=False)
+
+    def threads(self) -> int:
+        """Threads of all workers that are there now."""
+        with self.told():
+            return sum(map(int, self.client.nthreads().values()))
 
     @property
     def lost(self) -> type[Exception]:
@@ -69,10 +84,20 @@ class DaskCluster:
         found: type[Exception] = self._dask.CancelledError
         return found
 
-    @property
-    def failed(self) -> tuple[type[Exception], ...]:
-        """What a result is when nobody will make it any more."""
-        return (self._dask.KilledWorker, OSError)
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """An end of the cluster within becomes one sentence; a TimeoutError and what is `lost` stay what they are."""
+        try:
+            yield
+        except TimeoutError:
+            raise
+        except (self._dask.KilledWorker, OSError, ImportError, RuntimeError) as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: object) -> ClusterError:
+        """The sentence for an end of the cluster."""
+        reason = " ".join(str(error).split())
+        return ClusterError(f"the dask cluster at {self.address} does not read frames any more: {reason}")
 
     def __enter__(self) -> "DaskCluster":
         return self
@@ -98,50 +123,42 @@ class DaskReaders:
     def __init__(self, cluster: DaskCluster, reading: FrameReading) -> None:
         self._cluster = cluster
         self._reading = reading
-        self._sent = self._send()
+        self._sent = cluster.scatter(reading)
+        self._threads = cluster.threads()
+        self._asked_s = time.monotonic()
 
     @property
     def ahead(self) -> int:
         """Two stretches for each thread: one in work, one on its way."""
-        return 2 + 2 * sum(map(int, self._cluster.client.nthreads().values()))
+        if time.monotonic() - self._asked_s > COUNT_EVERY_S:
+            self._threads, self._asked_s = self._cluster.threads(), time.monotonic()
+        return 2 + 2 * self._threads
 
     def submit(self, stretch: Stretch, *, keep_images: bool) -> PendingRead:
         """Have a stretch read."""
         return _Pending(self, stretch, keep_images=keep_images)
 
     def close(self) -> None:
-        """What was not asked for is forgotten by the cluster together with its names here."""
+        """The cluster forgets what was not asked for when its names here are gone."""
         self._sent.release()
 
     def begin(self, stretch: Stretch, *, keep_images: bool, again: bool = False) -> Any:
         """Send a stretch to a worker; `again` where what every worker needs may have gone with the last one."""
         if again:
-            self._sent = self._send()
+            LOG.warning("the cluster has lost frames of %s, which are read again", stretch.file)
+            self._sent = self._cluster.scatter(self._reading)
         return self._cluster.submit(read_stretch, self._sent, stretch, keep_images=keep_images)
 
     def result(self, future: Any, timeout: float | None) -> ReadStretch | None:
         """What came of a stretch, or None where it has to be sent again."""
         found: ReadStretch | None = None
-        try:
+        with self._cluster.told(), suppress(self._cluster.lost):
             found = future.result(timeout=timeout)
-        except self._cluster.lost:
-            LOG.warning("the cluster has lost a stretch of frames, which is sent again")
-        except TimeoutError:
-            raise
-        except self._cluster.failed as error:
-            raise self.failure(error) from error
         return found
 
     def failure(self, error: object) -> ClusterError:
         """The sentence for an end of the cluster."""
-        reason = " ".join(str(error).split())
-        return ClusterError(f"the dask cluster at {self._cluster.address} does not read frames any more: {reason}")
-
-    def _send(self) -> Any:
-        try:
-            return self._cluster.client.scatter(self._reading, broadcast=True, hash=False)
-        except self._cluster.failed as error:
-            raise self.failure(error) from error
+        return self._cluster.failure(error)
 
 
 class _Pending:
