@@ -3,13 +3,24 @@
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from ringwatch_pipelines.crystals.phases import Phase
 from ringwatch_pipelines.errors import PatternError
 from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
 from ringwatch_pipelines.reduction.cadence import Cadence, FrameSum
 from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, Tracked
-from ringwatch_pipelines.scans import Measured, Scan, axis_from_scan, points_outside, sums_from_scan
+from ringwatch_pipelines.scans import (
+    Measured,
+    Scan,
+    Sweep,
+    axis_from_scan,
+    measured_at_from_angle,
+    points_outside,
+    sums_from_scan,
+)
 from ringwatch_pipelines.tracks.change_points import OnsetRule
 from ringwatch_pipelines.tracks.onsets import OnsetWatch
 from ringwatch_pipelines.tracks.tracking import TrackerState, blank_tracked, track
@@ -27,6 +38,8 @@ class ScanRecipe:
         Monitor value at which intensities are left as they are; None where there is no monitor.
     fit
         None to take the patterns as they are.
+    sweep
+        Which angles of a scan are older.
     onset
         How the first appearance of a minor phase is told; None to look for none.
     """
@@ -36,6 +49,7 @@ class ScanRecipe:
     cadence: Cadence = field(default_factory=Cadence)
     fit: FitRecipe | None = None
     onset: OnsetRule | None = None
+    sweep: Sweep = Sweep.RISING
 
 
 class ScanAnalyser:
@@ -75,6 +89,29 @@ class ScanAnalyser:
         if self._norm is None:
             raise PatternError("the angles of a run of scans are not known before its first scan")
         return self._norm
+
+    @property
+    def measured_at(self) -> FloatArray:
+        """(bins,) when within a scan each bin is measured: 0 at its start, 1 at its end."""
+        return self._measured_at(self.axis.two_theta_deg)
+
+    @property
+    def phases_measured_at(self) -> tuple[tuple[str, float], ...]:
+        """The same for each phase: the mean over its lines, by their reference intensities."""
+        fit = self._recipe.fit
+        return () if fit is None else tuple((phase.name, self._phase_at(phase, fit)) for phase in fit.phases)
+
+    def _phase_at(self, phase: Phase, fit: FitRecipe) -> float:
+        hkl, weight = phase.reflections.hkl, phase.reflections.relative_intensity
+        two_theta_deg, _ = phase.lattice.two_theta_deg(hkl=hkl, wavelength_m=fit.wavelength_m)
+        low_deg, high_deg = fit.two_theta_range_deg
+        seen = (two_theta_deg >= low_deg) & (two_theta_deg <= high_deg) & (weight > 0)
+        return float(np.average(self._measured_at(two_theta_deg[seen]), weights=weight[seen])) if seen.any() else 0.5
+
+    def _measured_at(self, two_theta_deg: FloatArray) -> FloatArray:
+        angles = self.axis.two_theta_deg
+        span_deg = (float(angles[0]), float(angles[-1]))
+        return measured_at_from_angle(two_theta_deg=two_theta_deg, span_deg=span_deg, sweep=self._recipe.sweep)
 
     def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
         """The tracks of a scan that was not fitted: every phase, line and peak, without values."""

@@ -1,6 +1,7 @@
 """A 1-D powder scan: intensity against angle, measured point by point or all at once."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -83,25 +84,34 @@ Measured = Frame | Scan
 """What a source may bring."""
 
 
-def times_of_points_ns(scan: Scan, *, falling: bool = False) -> IntArray:
-    """When each point was measured, for a diffractometer that moves evenly from start to end.
+class Sweep(StrEnum):
+    """Which angles of a scan are older."""
+
+    RISING = "rising"
+    FALLING = "falling"
+    TOGETHER = "together"
+    """All were measured at once, as by a strip detector."""
+
+
+def measured_at_from_angle(*, two_theta_deg: FloatArray, span_deg: tuple[float, float], sweep: Sweep) -> FloatArray:
+    """When within a scan each angle is measured by a diffractometer that moves evenly.
 
     Parameters
     ----------
-    falling
-        It moved from high angles to low ones.
+    two_theta_deg
+        (angles,)
+    span_deg
+        Lowest and highest angle of the scan.
 
     Returns
     -------
     array
-        (points,) UTC, nanoseconds since 1970: the low angles of a rising scan are its oldest.
+        (angles,) 0 at the start of the scan, 1 at its end; 0.5 where all angles are measured at once.
     """
-    angles = scan.two_theta_deg
-    share = (angles - angles[0]) / (angles[-1] - angles[0])
-    if falling:
-        share = 1.0 - share
-    times: IntArray = scan.start_ns + np.round(share * (scan.end_ns - scan.start_ns)).astype(np.int64)
-    return times
+    if sweep is Sweep.TOGETHER:
+        return np.full(two_theta_deg.shape, 0.5)
+    share = np.asarray((two_theta_deg - span_deg[0]) / (span_deg[1] - span_deg[0]))
+    return 1.0 - share if sweep is Sweep.FALLING else share
 
 
 def axis_from_scan(scan: Scan) -> RadialAxis:

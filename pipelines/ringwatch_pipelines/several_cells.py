@@ -146,6 +146,16 @@ class SeveralScannedCells:
         """(bins,) points of the first scan in each bin."""
         return self._first.norm
 
+    @property
+    def measured_at(self) -> FloatArray:
+        """(bins,) when within a scan each bin is measured."""
+        return self._first.measured_at
+
+    @property
+    def phases_measured_at(self) -> tuple[tuple[str, float], ...]:
+        """The same for each phase of any cell."""
+        return tuple(dict(pair for one in self._analysers.values() for pair in one.phases_measured_at).items())
+
     def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
         """The tracks of a scan that was not fitted: every phase, line and peak of any cell, without values."""
         return union_of_tracks(analyser.blank(fit_state) for analyser in self._analysers.values())

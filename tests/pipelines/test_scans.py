@@ -1,5 +1,7 @@
 """1-D scans: angles, bins, times and the fit on them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.patterns import pattern_from_sums
 from ringwatch_pipelines.results import Refusal
 from ringwatch_pipelines.scan_analysis import ScanAnalyser, ScanRecipe
-from ringwatch_pipelines.scans import Scan, axis_from_scan, sums_from_scan, times_of_points_ns
+from ringwatch_pipelines.scans import Scan, Sweep, axis_from_scan, measured_at_from_angle, sums_from_scan
 
 HOUR_NS = 3600 * 10**9
 
@@ -116,11 +118,22 @@ def test_the_monitor_divides_the_intensity():
 
 
 def test_low_angles_of_a_rising_scan_are_older():
-    scan = scan_of(np.linspace(10, 20, 101))
-    rising, falling = times_of_points_ns(scan), times_of_points_ns(scan, falling=True)
-    assert (rising[0], rising[50], rising[-1]) == (scan.start_ns, scan.timestamp_ns, scan.end_ns)
-    assert np.array_equal(falling, rising[::-1])
-    assert scan.exposure_s == 3600.0
+    angles, span = np.array([10.0, 15.0, 20.0]), (10.0, 20.0)
+    assert measured_at_from_angle(two_theta_deg=angles, span_deg=span, sweep=Sweep.RISING).tolist() == [0.0, 0.5, 1.0]
+    assert measured_at_from_angle(two_theta_deg=angles, span_deg=span, sweep=Sweep.FALLING).tolist() == [1.0, 0.5, 0.0]
+    assert measured_at_from_angle(two_theta_deg=angles, span_deg=span, sweep=Sweep.TOGETHER).tolist() == [0.5] * 3
+
+
+def test_each_phase_is_measured_when_its_lines_are():
+    two_lines = replace(recipe(lithium()), two_theta_range_deg=(2.0, 4.5))
+    first = scan_of(np.linspace(2.0, 4.5, 251))
+    analyser = ScanAnalyser(ScanRecipe(wavelength_m=two_lines.wavelength_m, fit=two_lines, sweep=Sweep.FALLING))
+    analyser.begin(first)
+    assert analyser.measured_at[[0, 125, 250]] == pytest.approx([1.0, 0.5, 0.0])
+    [(name, share)] = analyser.phases_measured_at
+    # Lines at 2.708 and 3.830 degree, of which the first is stronger: nearer to the end of a falling scan.
+    assert name == "li"
+    assert (4.5 - 3.830) / 2.5 < share < (4.5 - 2.708) / 2.5
 
 
 def test_a_scan_that_ends_before_it_starts_is_none():

@@ -18,7 +18,7 @@ CONFIGURATION = """
 time_zone = "Europe/London"
 [scan]
 wavelength_A = 0.4959
-sweep = "together"
+sweep = "rising"
 log.file = "{series}/Log/log_operando_coincell8_LDE2_reduced.csv"
 [cycler]
 kind = "file"
@@ -96,6 +96,16 @@ def test_the_same_fit_and_tracks_as_for_frames(run):
     assert run["tracking/cu/a"][:] == pytest.approx(3.6185, abs=5e-4)
     assert run["tracking/steel/a"][:] == pytest.approx(3.605, abs=5e-4)
     assert run["tracking/cu/peaks/area"].shape[0] == 5
+
+
+def test_low_angles_are_told_to_be_older_than_high_ones(run):
+    angle_deg, measured_at = run["azint1d/radial_axis"][:], run["azint1d/measured_at"][:]
+    assert measured_at[[0, -1]].tolist() == [0.0, 1.0]
+    assert (np.diff(measured_at) > 0).all()
+    # Copper (111) and (200) lie at 13.7 and 15.8 degree: their times within the scan, by the strengths of the lines.
+    early, late = (np.interp(line, angle_deg, measured_at) for line in (13.6, 22.5))
+    assert early < run["tracking/cu/measured_at"][()] < late
+    assert run["tracking/cu/measured_at"][()] == pytest.approx(run["tracking/steel/measured_at"][()], abs=0.01)
 
 
 def test_a_cycler_without_a_declared_zone_is_told_and_couples_nothing(recordings, tmp_path):

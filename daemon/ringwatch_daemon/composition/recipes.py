@@ -27,6 +27,7 @@ from ringwatch_pipelines.reduction.lag import Lag
 from ringwatch_pipelines.reduction.ring_check import RingCheckRecipe
 from ringwatch_pipelines.reduction.zingers import ZingerRule
 from ringwatch_pipelines.scan_analysis import ScanRecipe
+from ringwatch_pipelines.scans import Sweep
 from ringwatch_pipelines.tracks.change_points import OnsetRule, threshold_from_false_alarm_rate
 from ringwatch_pipelines.tracks.line_texture import TextureRecipe
 
@@ -110,6 +111,7 @@ def scan_recipe_from_settings(settings: Settings) -> ScanRecipe:
         cadence=Cadence(settings.summing.frames, settings.summing.seconds),
         fit=fit,
         onset=None if fit is None else _onset_rule(settings, fit),
+        sweep=Sweep.RISING if settings.scan is None else Sweep(settings.scan.sweep),
     )
 
 

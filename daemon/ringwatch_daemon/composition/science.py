@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
+
+import numpy as np
 
 from ringwatch_daemon.composition.cell_recipes import recipes_of_cells
 from ringwatch_daemon.composition.provenance import provenance_of
 from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_recipe_from_settings
 from ringwatch_daemon.composition.run_plan import RunPlan
-from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_from_tracked
+from ringwatch_daemon.core.columns import FixedTable, columns_from_tracked, fixed_tables_from_tracked
 from ringwatch_daemon.core.ports import FrameSource
 from ringwatch_daemon.core.records import Provenance, RunStart
 from ringwatch_daemon.core.resumption import Resumption
@@ -47,9 +50,23 @@ class Science:
             axis=self.analyser.axis,
             norm=self.analyser.norm,
             columns=columns_from_tracked(blank, reported=self.reported),
-            fixed_tables=fixed_tables_from_tracked(blank),
+            fixed_tables=(*fixed_tables_from_tracked(blank), *self._times_of_phases()),
             provenance=self.provenance,
             cells=self.cells,
+            measured_at=self.analyser.measured_at if self._analyses_scans(self.analyser) else None,
+        )
+
+    @staticmethod
+    def _analyses_scans(analyser: AnyAnalyser) -> TypeGuard[ScanAnalyser | SeveralScannedCells]:
+        return isinstance(analyser, ScanAnalyser | SeveralScannedCells)
+
+    def _times_of_phases(self) -> tuple[FixedTable, ...]:
+        if not self._analyses_scans(self.analyser):
+            return ()
+        what = "when within a scan its lines are measured, 0 at the start and 1 at the end"
+        return tuple(
+            FixedTable(f"{name}/measured_at", what, np.float64(share) * np.ones(()))
+            for name, share in self.analyser.phases_measured_at
         )
 
     def go_on_from(self, resumption: Resumption | None) -> None:

@@ -53,7 +53,7 @@ class FixedTable:
 
     path: str
     long_name: str
-    values: NDArray[np.int32]
+    values: NDArray[np.int32] | NDArray[np.float64]
 
 
 Value = float | str | FloatArray

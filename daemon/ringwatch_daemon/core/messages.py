@@ -128,6 +128,8 @@ def _run_start(record: RunStart) -> _Body:
         ("two_theta_edges_deg", record.axis.edges_two_theta_deg),
         ("norm", record.norm),
     ]
+    if record.measured_at is not None:
+        arrays.append(("measured_at", record.measured_at))
     for fact in record.provenance:
         if isinstance(fact.value, np.ndarray) and fact.value.dtype.newbyteorder("<").str in DTYPES:
             arrays.append((f"provenance/{fact.path}", fact.value))

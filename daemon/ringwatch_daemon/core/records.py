@@ -91,6 +91,8 @@ class RunStart:
         What stands under ``/entry/tracking`` and does not change during the run.
     cells
         Names of the cells that take turns in the beam; empty for a run of one.
+    measured_at
+        (bins,) when within a scan each bin is measured, 0 at its start and 1 at its end; None for frames.
     """
 
     run_id: str
@@ -101,6 +103,7 @@ class RunStart:
     provenance: tuple[Provenance, ...] = ()
     fixed_tables: tuple[FixedTable, ...] = ()
     cells: tuple[str, ...] = ()
+    measured_at: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

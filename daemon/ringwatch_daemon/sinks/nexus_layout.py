@@ -269,6 +269,9 @@ def _write_axis(entry: h5py.Group, start: RunStart) -> None:
         data[name] = values
         data[name].attrs["long_name"] = long_name
         data[name].attrs["units"] = unit
+    if start.measured_at is not None:
+        data["measured_at"] = start.measured_at
+        data["measured_at"].attrs["long_name"] = "when within a scan a bin is measured, 0 at the start, 1 at the end"
 
 
 def _write_ledger_totals(entry: h5py.Group, start: RunStart) -> None:
