@@ -16,6 +16,7 @@ from ringwatch_pipelines.fit.fit_layout import layout_from_recipe
 from ringwatch_pipelines.fit.pattern_fit import FitRecipe
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
+from ringwatch_pipelines.reduction.array_store import ArrayStore, NothingKept
 from ringwatch_pipelines.reduction.block_offsets import ReadoutBlocks
 from ringwatch_pipelines.reduction.cadence import Cadence, FrameSum
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark
@@ -65,6 +66,8 @@ class Recipe:
         Readout blocks whose offsets drift; None to take the dark as it is.
     zingers
         Struck pixels to leave out; None for none.
+    store
+        Remembers what takes long to work out of the geometry; no result depends on it.
     """
 
     geometry: Geometry
@@ -82,6 +85,7 @@ class Recipe:
     light_watch: LightWatch | None = field(default_factory=LightWatch)
     blocks: ReadoutBlocks | None = None
     zingers: ZingerRule | None = None
+    store: ArrayStore = field(default_factory=NothingKept)
 
     def __post_init__(self) -> None:
         for dark in self.darks:
@@ -108,14 +112,21 @@ class Analyser:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._operator = build_operator(
-            geometry=recipe.geometry, corrections=recipe.corrections, binning=recipe.binning
+            geometry=recipe.geometry, corrections=recipe.corrections, binning=recipe.binning, store=recipe.store
         )
         self._darks = DarkStore(recipe.darks)
         self._dark_sums_of = DarkSumsOf(self._operator)
         self._sum = FrameSum(recipe.cadence)
         self._tracker = TrackerState()
         self._textures = tuple(
-            LineTexture(line, geometry=recipe.geometry, corrections=recipe.corrections, axis=self.axis, lag=recipe.lag)
+            LineTexture(
+                line,
+                geometry=recipe.geometry,
+                corrections=recipe.corrections,
+                axis=self.axis,
+                lag=recipe.lag,
+                store=recipe.store,
+            )
             for line in recipe.texture
         )
         self._lag = LagMemory(recipe.lag)
@@ -360,6 +371,7 @@ class Analyser:
             corrections=recipe.corrections,
             axis=self.axis,
             dark=dark,
+            store=recipe.store,
         )
 
 
@@ -367,7 +379,11 @@ def _drift_correction(recipe: Recipe, operator: IntegrationOperator) -> DriftCor
     if recipe.blocks is None:
         return None
     blocks = build_block_operator(
-        geometry=recipe.geometry, corrections=recipe.corrections, axis=operator.axis, blocks=recipe.blocks
+        geometry=recipe.geometry,
+        corrections=recipe.corrections,
+        axis=operator.axis,
+        blocks=recipe.blocks,
+        store=recipe.store,
     )
     return DriftCorrection(blocks, fold=operator.fold, variance=recipe.corrections.variance)
 

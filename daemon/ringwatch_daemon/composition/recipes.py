@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ringwatch_daemon.composition.fit_options import background_from_settings, displacement_from_settings
+from ringwatch_daemon.composition.remembering import array_store
 from ringwatch_daemon.core.errors import InputFileError, SettingsError
 from ringwatch_daemon.settings import DarkSettings, PhaseSettings, Settings
 from ringwatch_daemon.sources.images import read_image, read_mask, read_mean_image
@@ -60,10 +61,11 @@ def recipe_from_settings(settings: Settings) -> Recipe:
     monitored = bool(detector.monitor.attribute or detector.monitor.pv)
     corrections = _corrections(settings, geometry)
     binning = Binning(**settings.binning.model_dump())
+    store = array_store(settings.run.cache)
     fit = _fit(
         settings,
         wavelength_m=geometry.wavelength_m,
-        bin_width_deg=bin_width_deg(geometry=geometry, corrections=corrections, binning=binning),
+        bin_width_deg=bin_width_deg(geometry=geometry, corrections=corrections, binning=binning, store=store),
         displacement=displacement_from_settings(settings.fit, geometry),
     )
     return Recipe(
@@ -82,6 +84,7 @@ def recipe_from_settings(settings: Settings) -> Recipe:
         light_watch=LightWatch(detector.bad_first_frames) if detector.watch_light else None,
         blocks=None if detector.blocks is None else ReadoutBlocks(**detector.blocks.model_dump()),
         zingers=None if detector.zinger_counts is None else ZingerRule(detector.zinger_counts),
+        store=store,
     )
 
 

@@ -10,6 +10,7 @@ from ringwatch_daemon.composition.cell_recipes import recipes_of_cells
 from ringwatch_daemon.composition.provenance import provenance_of
 from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_recipe_from_settings
 from ringwatch_daemon.composition.run_plan import RunPlan
+from ringwatch_daemon.composition.warming import warm_up
 from ringwatch_daemon.core.columns import FixedTable, columns_from_tracked, fixed_tables_from_tracked
 from ringwatch_daemon.core.ports import FrameSource
 from ringwatch_daemon.core.records import Provenance, RunStart
@@ -102,8 +103,11 @@ def science_of(plan: RunPlan) -> Science:
     """
     settings = plan.settings
     recipe = recipe_from_settings(settings) if settings.scan is None else scan_recipe_from_settings(settings)
+    analyser = _analyser(settings, recipe)
+    if isinstance(recipe, Recipe) and isinstance(analyser, Analyser | SeveralCells):
+        warm_up(analyser, recipe)
     return Science(
-        analyser=_analyser(settings, recipe),
+        analyser=analyser,
         reported=tuple((phase.name, phase.reported_lines) for phase in settings.phases),
         provenance=provenance_of(settings, recipe, configuration=plan.configuration),
         cells=tuple(cell.name for cell in settings.cells),

@@ -20,6 +20,11 @@ class RunSettings(Section):
         description="frames in one file; a longer run stands in parts of so many in a folder beside its file, "
         "which reads as one over them; false for one file whatever comes",
     )
+    cache: Path | bool = Field(
+        True,
+        description="folder that keeps what takes long to work out of a calibration, for the next start; "
+        "true for the usual one of the service or user, false for none",
+    )
     storage_patience_s: NotNegative = Field(
         3600.0, description="how long a full, read-only or vanished disk is waited for before the run ends"
     )

@@ -6,9 +6,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ringwatch_pipelines.patterns import FloatArray, RadialAxis
+from ringwatch_pipelines.reduction.array_store import ArrayStore
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark
 from ringwatch_pipelines.reduction.geometry import Geometry
-from ringwatch_pipelines.reduction.integration import build_sector_operator
+from ringwatch_pipelines.reduction.integration import NOTHING_KEPT, build_sector_operator
 from ringwatch_pipelines.reduction.ring_self_test import ring_self_test
 from ringwatch_pipelines.results import Notice
 
@@ -43,6 +44,7 @@ def ring_notices(
     corrections: Corrections,
     axis: RadialAxis,
     dark: Dark | None,
+    store: ArrayStore = NOTHING_KEPT,
 ) -> tuple[Notice, ...]:
     """Test one frame; the notice stands for the whole run when the rings lie elsewhere.
 
@@ -63,6 +65,7 @@ def ring_notices(
         two_theta_max_deg=float(edges_deg[-1]),
         radial_bins=min(edges_deg.size - 1, MOST_RADIAL_BINS),
         sectors=SECTORS,
+        store=store,
     )
     sums = None if dark is None else operator.dark_sums(dark)
     result = ring_self_test(

@@ -11,11 +11,12 @@ from ringwatch_pipelines.fit.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.fit.pattern_fit import PatternFit
 from ringwatch_pipelines.fit.profiles import voigt
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis
+from ringwatch_pipelines.reduction.array_store import ArrayStore
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark
 from ringwatch_pipelines.reduction.darks import DarkSumsOf
 from ringwatch_pipelines.reduction.folds import Counts
 from ringwatch_pipelines.reduction.geometry import Geometry
-from ringwatch_pipelines.reduction.integration import build_sector_operator
+from ringwatch_pipelines.reduction.integration import NOTHING_KEPT, build_sector_operator
 from ringwatch_pipelines.reduction.lag import Lag, LagMemory
 from ringwatch_pipelines.reduction.operators import SectorOperator
 from ringwatch_pipelines.results import TextureTrack
@@ -57,6 +58,7 @@ class LineTexture:
         corrections: Corrections,
         axis: RadialAxis,
         lag: Lag | None = None,
+        store: ArrayStore = NOTHING_KEPT,
     ) -> None:
         self._recipe = recipe
         self.lag = LagMemory(lag or Lag())
@@ -69,6 +71,7 @@ class LineTexture:
             two_theta_max_deg=float(edges_deg[-1]),
             radial_bins=edges_deg.size - 1,
             sectors=SECTORS,
+            store=store,
         )
         self._dark_sums_of = DarkSumsOf(self._operator)
         self._sums: BinSums | None = None
