@@ -41,6 +41,8 @@ class Truth:
     background: float = 400.0
     displacement_mm: float = 0.0
     """The sample stands so much further from the detector than DISTANCE_MM."""
+    pseudo: float = 0.0
+    """Part of the pseudo-Voigt in the profiles of all lines; the rest is Voigt."""
     counts_per_unit: float = 2000.0
     """Counts behind an intensity of 1; they set the noise."""
 
@@ -106,14 +108,14 @@ def intensity(truth: Truth, two_theta_deg: FloatArray | None = None) -> FloatArr
     h, k, l = lines.hkl.T  # noqa: E741 the symbol of the field
     spacing = 1.0 / np.sqrt(4.0 / 3.0 * (h**2 + h * k + k**2) / truth.a**2 + l**2 / truth.c**2)
     for d, share in zip(spacing, lines.relative_intensity / 100.0, strict=True):
-        y = y + truth.lagp_113 * share * _line(x, d, truth.size_nm, truth.strain, truth.displacement_mm)
+        y = y + truth.lagp_113 * share * _line(x, d, truth.size_nm, truth.strain, truth)
     for squares, area in ((2, truth.li_110), (4, truth.li_200), (6, 0.2 * truth.li_110)):
-        y = y + area * _line(x, truth.a_li / np.sqrt(squares), 100.0, 0.0, truth.displacement_mm)
+        y = y + area * _line(x, truth.a_li / np.sqrt(squares), 100.0, 0.0, truth)
     hydroxide = lioh().reflections
     h, k, l = hydroxide.hkl.T  # noqa: E741
     spacing = 1.0 / np.sqrt((h**2 + k**2) / 3.546**2 + l**2 / 4.334**2)
     for d, share in zip(spacing, hydroxide.relative_intensity / 100.0, strict=True):
-        y = y + truth.lioh * share * _line(x, d, 30.0, 0.0, truth.displacement_mm)
+        y = y + truth.lioh * share * _line(x, d, 30.0, 0.0, truth)
     return y
 
 
@@ -127,10 +129,24 @@ def noisy(expected: FloatArray, sigma: FloatArray, seed: int) -> Pattern:
     return Pattern(axis_deg(), expected + sigma * draw, sigma, np.ones(expected.size))
 
 
-def _line(x: FloatArray, d_spacing_A: float, size_nm: float, strain: float, displacement_mm: float) -> FloatArray:
+def _line(x: FloatArray, d_spacing_A: float, size_nm: float, strain: float, truth: Truth) -> FloatArray:
     theta = np.arcsin(WAVELENGTH_M * 1e10 / (2.0 * d_spacing_A))
-    gauss_fwhm = np.hypot(INSTRUMENT_FWHM_DEG, np.degrees(4.0 * strain * np.tan(theta)))
-    lorentz_fwhm = np.degrees(0.9 * WAVELENGTH_M * 1e9 / (size_nm * np.cos(theta)))
-    radius_mm = (DISTANCE_MM + displacement_mm) * np.tan(2.0 * theta)
-    seen_deg = np.degrees(np.arctan(radius_mm / DISTANCE_MM))
-    return voigt_profile(x - seen_deg, gauss_fwhm / np.sqrt(8.0 * np.log(2.0)), 0.5 * lorentz_fwhm)
+    gauss_fwhm = float(np.hypot(INSTRUMENT_FWHM_DEG, np.degrees(4.0 * strain * np.tan(theta))))
+    lorentz_fwhm = float(np.degrees(0.9 * WAVELENGTH_M * 1e9 / (size_nm * np.cos(theta))))
+    radius_mm = (DISTANCE_MM + truth.displacement_mm) * np.tan(2.0 * theta)
+    away = x - np.degrees(np.arctan(radius_mm / DISTANCE_MM))
+    voigt = voigt_profile(away, gauss_fwhm / np.sqrt(8.0 * np.log(2.0)), 0.5 * lorentz_fwhm)
+    if truth.pseudo == 0.0:
+        return voigt
+    return (1.0 - truth.pseudo) * voigt + truth.pseudo * thompson_cox_hastings(away, gauss_fwhm, lorentz_fwhm)
+
+
+def thompson_cox_hastings(x: FloatArray, gauss_fwhm: float, lorentz_fwhm: float) -> FloatArray:
+    """Pseudo-Voigt profile of unit area (J. Appl. Cryst. 20 (1987) 79)."""
+    powers = [1.0, 2.69269, 2.42843, 4.47163, 0.07842, 1.0]
+    fwhm = sum(f * gauss_fwhm ** (5 - n) * lorentz_fwhm**n for n, f in enumerate(powers)) ** 0.2
+    ratio = lorentz_fwhm / fwhm
+    eta = 1.36603 * ratio - 0.47719 * ratio**2 + 0.11116 * ratio**3
+    lorentz = (0.5 * fwhm / np.pi) / (x**2 + 0.25 * fwhm**2)
+    gauss = np.sqrt(4.0 * np.log(2.0) / np.pi) / fwhm * np.exp(-4.0 * np.log(2.0) * (x / fwhm) ** 2)
+    return eta * lorentz + (1.0 - eta) * gauss

@@ -106,10 +106,11 @@ def design_matrix(*, layout: FitLayout, bins: FitBins, parameters: FloatArray) -
     design = np.zeros((layout.parameters, bins.index.size))
     smooth = len(bins.smooth_rows)
     design[layout.linear - smooth : layout.linear] = bins.smooth_rows * bins.angle_and_weight[1]
+    mixing = float(parameters[layout.mixing_row]) if layout.mixing_row >= 0 else 0.0
     for phase in layout.phases:
         if len(phase.rows):
             lines, slopes = _lines(layout.recipe, phase, parameters)
-            add_lines(design, bins.angle_and_weight, lines, phase.rows, slopes)
+            add_lines(design, bins.angle_and_weight, lines, phase.rows, slopes, mixing, layout.mixing_row)
     return design
 
 

@@ -20,6 +20,8 @@ _LARGEST_INVERSE_SIZE_per_nm = 1.0
 _LARGEST_STRAIN = 0.05
 _WEAK_INVERSE_SIZE_per_nm = 0.2
 _WEAK_SQUARED_STRAIN = 1e-4
+_MIXING_PRIOR = 0.5
+_LARGEST_MIXING = 3.0
 
 
 @dataclass(slots=True)
@@ -51,7 +53,10 @@ def layout_from_recipe(recipe: FitRecipe) -> FitLayout:
         _phase_layout(phase, one, first_row, shapes, moved)
         for phase, one, first_row in zip(recipe.phases, lines, first_rows[:-1], strict=True)
     )
-    return FitLayout(recipe=recipe, phases=phases, shapes=shapes.parameters(), linear=shapes.first_row)
+    mixing_row = _add_mixing(shapes) if any(phase.role is PhaseRole.FREE for phase in recipe.phases) else -1
+    return FitLayout(
+        recipe=recipe, phases=phases, shapes=shapes.parameters(), linear=shapes.first_row, mixing_row=mixing_row
+    )
 
 
 def _phase_layout(
@@ -95,6 +100,12 @@ def _add_displacement(shapes: _Shapes, displacement: Displacement, phases: list[
     step = 0.5 * float(np.min(widths / np.abs(slopes).clip(1e-12), initial=2.0 * farthest_mm))
     bounds = (-farthest_mm, farthest_mm)
     return shapes.add("displacement_mm", mean=0.0, sigma=displacement.sigma_mm, bounds=bounds, step=step)
+
+
+def _add_mixing(shapes: _Shapes) -> int:
+    """What instruments do to a profile is no exact Voigt; the many strong lines of a FREE phase tell what it is."""
+    bounds = (-_LARGEST_MIXING, _LARGEST_MIXING)
+    return shapes.add("profile.mixing", mean=0.0, sigma=_MIXING_PRIOR, bounds=bounds, step=1.0)
 
 
 def _add_lattice(shapes: _Shapes, phase: Phase, lines: PhaseLines) -> list[int]:

@@ -105,12 +105,15 @@ class FitLayout:
         In the order of the recipe.
     linear
         Number of linear parameters; the shape parameters follow them.
+    mixing_row
+        Row of the part of pseudo-Voigt in the profiles, -1 where they are Voigt profiles.
     """
 
     recipe: FitRecipe
     phases: tuple[PhaseLayout, ...]
     shapes: ShapeParameters
     linear: int
+    mixing_row: int = -1
 
     @property
     def background_rows(self) -> slice:

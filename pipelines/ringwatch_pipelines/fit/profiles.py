@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from ringwatch_pipelines.compiled import compiled
 from ringwatch_pipelines.patterns import FloatArray
 
+_FWHM_PER_SIGMA = math.sqrt(8.0 * math.log(2.0))
+_GAUSSIAN_END = 6.0
+"""Half widths from which on a Gaussian is nothing."""
 _TERMS = 32
 _NEAR = 8.0
 """|z| from which the asymptotic series is used."""
@@ -135,10 +138,50 @@ def voigt(*, x: FloatArray, centre: float, sigma: float, hwhm: float) -> FloatAr
 
 
 @compiled
-def add_lines(
-    design: FloatArray, bins: FloatArray, lines: FloatArray, rows: NDArray[np.int64], slopes: FloatArray
+def _add_pseudo_voigt(x: FloatArray, shape: Shape, out: FloatArray) -> None:
+    """Add to `out` (bins,) the pseudo-Voigt profile of the widths of a Voigt profile.
+
+    Thompson, Cox & Hastings 1987, J. Appl. Cryst. 20, 79.
+    """
+    centre, sigma, hwhm = shape
+    gauss, lorentz = _FWHM_PER_SIGMA * sigma, 2.0 * hwhm
+    terms = gauss**5 + 2.69269 * gauss**4 * lorentz + 2.42843 * gauss**3 * lorentz**2
+    terms += 4.47163 * gauss**2 * lorentz**3 + 0.07842 * gauss * lorentz**4 + lorentz**5
+    half = 0.5 * terms**0.2
+    ratio = 0.5 * lorentz / half
+    part = 1.36603 * ratio - 0.47719 * ratio**2 + 0.11116 * ratio**3
+    tail, square = part * half / math.pi, half * half
+    unit = -math.log(2.0) / square
+    height = (1.0 - part) * math.sqrt(math.log(2.0) / math.pi) / half
+    first = int(np.searchsorted(x, centre - _GAUSSIAN_END * half))
+    last = int(np.searchsorted(x, centre + _GAUSSIAN_END * half))
+    for i in range(x.size):
+        out[i] += tail / ((x[i] - centre) ** 2 + square)
+    for i in range(first, last):
+        out[i] += height * math.exp(unit * (x[i] - centre) ** 2)
+
+
+def pseudo_voigt(*, x: FloatArray, centre: float, sigma: float, hwhm: float) -> FloatArray:
+    """(bins,) pseudo-Voigt profile of unit area, as `voigt` takes its widths."""
+    out = np.zeros(x.size)
+    _add_pseudo_voigt(x, (centre, sigma, hwhm), out)
+    return out
+
+
+@compiled
+def add_lines(  # noqa: PLR0917 - compiled functions take no keyword-only arguments
+    design: FloatArray,
+    bins: FloatArray,
+    lines: FloatArray,
+    rows: NDArray[np.int64],
+    slopes: FloatArray,
+    mixing: float,
+    mixing_row: int,
 ) -> None:
     """Add every line, and its slopes by the parameters that move or widen it, to a weighted design matrix.
+
+    A line is ``(1 - mixing) Voigt + mixing pseudo-Voigt``. The slopes by place and width are those of the Voigt, which
+    the pseudo-Voigt's equal to a per cent.
 
     Parameters
     ----------
@@ -153,12 +196,20 @@ def add_lines(
         -1 for none.
     slopes
         (lines, 2 + free) slopes of sigma, of hwhm and of the centre by those parameters.
+    mixing, mixing_row
+        Part of the pseudo-Voigt, and its row; -1 for Voigt profiles alone.
     """
-    profile = np.empty((4, bins.shape[1]))
+    profile, other = np.empty((4, bins.shape[1])), np.empty(bins.shape[1])
     for j in range(len(lines)):
-        _profile(bins[0], (lines[j, 0], lines[j, 1], lines[j, 2]), profile)
-        _add_row(design, rows[j, 0], bins[1], profile[0], lines[j, 3])
+        shape = (lines[j, 0], lines[j, 1], lines[j, 2])
+        _profile(bins[0], shape, profile)
         area = lines[j, 3] * lines[j, 4]
+        if mixing_row >= 0:
+            other[:] = -profile[0]
+            _add_pseudo_voigt(bins[0], shape, other)
+            _add_row(design, rows[j, 0], bins[1], other, lines[j, 3] * mixing)
+            _add_row(design, mixing_row, bins[1], other, area)
+        _add_row(design, rows[j, 0], bins[1], profile[0], lines[j, 3])
         _add_row(design, rows[j, 1], bins[1], profile[2], area * slopes[j, 0])
         _add_row(design, rows[j, 2], bins[1], profile[3], area * slopes[j, 1])
         for k in range(3, rows.shape[1]):

@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import voigt_profile
 
+from fakes.synthetic_patterns import thompson_cox_hastings
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.fit import peak_widths
 from ringwatch_pipelines.fit.peak_widths import InstrumentProfile, constant_instrument_profile
-from ringwatch_pipelines.fit.profiles import voigt
+from ringwatch_pipelines.fit.profiles import pseudo_voigt, voigt
 
 X = np.linspace(0.0, 6.0, 1201)
 CENTRE = 2.123
@@ -20,6 +21,20 @@ def test_the_profile_is_scipys_voigt_to_a_millionth(sigma, hwhm):
     expected = voigt_profile(X - CENTRE, sigma, hwhm)
     known = expected > 1e-6 * expected.max()
     np.testing.assert_allclose(value[known], expected[known], rtol=1e-6)
+    np.testing.assert_allclose(value, expected, atol=1e-9 * expected.max(), rtol=0)
+
+
+@pytest.mark.parametrize("sigma", [0.003, 0.0083, 0.03])
+@pytest.mark.parametrize("hwhm", [0.0, 1e-4, 0.002, 0.02, 0.2])
+def test_the_pseudo_voigt_is_that_of_thompson_cox_and_hastings(sigma, hwhm):
+    value = pseudo_voigt(x=X, centre=CENTRE, sigma=sigma, hwhm=hwhm)
+    expected = thompson_cox_hastings(X - CENTRE, np.sqrt(8.0 * np.log(2.0)) * sigma, 2.0 * hwhm)
+    np.testing.assert_allclose(value, expected, atol=1e-9 * expected.max(), rtol=0)
+
+
+def test_without_a_lorentzian_part_both_profiles_are_one_gaussian():
+    expected = voigt(x=X, centre=CENTRE, sigma=0.01, hwhm=0.0)[0]
+    value = pseudo_voigt(x=X, centre=CENTRE, sigma=0.01, hwhm=0.0)
     np.testing.assert_allclose(value, expected, atol=1e-9 * expected.max(), rtol=0)
 
 
