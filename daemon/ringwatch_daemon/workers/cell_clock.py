@@ -1,6 +1,7 @@
 """Measures a cell's clock while a run goes on: tells what it finds, and applies it where that is asked for."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -43,6 +44,7 @@ class CellClock:
         self._applied = applied
         self._name = name
         self._told: ClockEstimate | None = None
+        self._now_ns: int | None = None
 
     def resume(self, run: Resumption) -> None:
         """Go on with the clock that an earlier process applied, and with the frames that it was applied to."""
@@ -58,6 +60,8 @@ class CellClock:
 
     def saw(self, frame: Measured, result: FrameResult, *, timestamp_ns: int) -> None:
         """Hear of a frame of this cell."""
+        if timestamp_ns > 0:
+            self._now_ns = timestamp_ns
         self._watch.add_frame(
             timestamp_ns=timestamp_ns,
             exposure_s=frame.exposure_s,
@@ -80,11 +84,10 @@ class CellClock:
         if reading.estimate is not None and self._is_better(reading.estimate):
             yield from self._tell(reading.estimate)
         for text in reading.warnings:
-            yield Notice("CLOCK_WARNING", text)
+            yield Notice("CLOCK_WARNING", text, timestamp_ns=self._now_ns)
         if self._told is None and self._applied:
-            yield Notice(
-                "CLOCK_WARNING", f"the clock cannot be measured, so the declared one is applied: {reading.why_not}"
-            )
+            text = f"the clock cannot be measured, so the declared one is applied: {reading.why_not}"
+            yield Notice("CLOCK_WARNING", text, timestamp_ns=self._now_ns)
 
     def _is_news(self, estimate: ClockEstimate) -> bool:
         if self._told is None:
@@ -109,7 +112,7 @@ class CellClock:
             if earlier:
                 rows = np.array([one.row for one in earlier], dtype=np.int64)
                 yield CellStateUpdate(rows, tuple(one.state for one in earlier), self._name)
-        yield _notice(estimate, declared, applied=self._applied)
+        yield replace(_notice(estimate, declared, applied=self._applied), timestamp_ns=self._now_ns)
 
 
 def _notice(estimate: ClockEstimate, declared: ClockRelation, *, applied: bool) -> Notice:
@@ -128,4 +131,4 @@ def _notice(estimate: ClockEstimate, declared: ClockRelation, *, applied: bool) 
     )
     off = abs(relation.offset_s - there.offset_s) > _WRONG_SIGMAS * estimate.offset_sigma_s
     kind = "CLOCK_APPLIED" if applied else "CLOCK_OFF" if off else "CLOCK_MEASURED"
-    return Notice(kind, text, sigma_h=estimate.offset_sigma_s / 3600.0)
+    return Notice(kind, text)
