@@ -71,7 +71,10 @@ class GrowingTable:
         # After a kill some datasets may hold rows of a batch that others lack. They are not made shorter: that is
         # no change that a second kill would leave whole.
         self._longest = max(dataset.shape[0] for dataset in self._datasets.values())
-        self._waiting = {field.path: np.empty((batch_rows, *field.shape), field.dtype) for field in fields}
+        # Written once at the start: memory that only a burst of rows would touch could be missing then.
+        self._waiting = {
+            field.path: np.full((batch_rows, *field.shape), field.blank, dtype=field.dtype) for field in fields
+        }
         self._batch_rows = batch_rows
         self._written = resumed_rows or 0
         self._count = 0
