@@ -90,6 +90,8 @@ def test_a_file_that_is_no_frame_is_rejected_and_the_others_are_not(tmp_path, fr
 WRONG_CALLS = {
     "no configuration": ("check", "none.toml"),
     "no frames": ("reprocess", "beamline.toml", "nothing/*.tif", "-o", "run.h5"),
+    "a cluster that is not there": ("reprocess", "beamline.toml", "frames", "-o", "run.h5", "--dask", "127.0.0.1:1"),
+    "a cluster without a port": ("reprocess", "beamline.toml", "frames", "-o", "run.h5", "--dask", "nowhere"),
     "a folder as output": ("reprocess", "beamline.toml", "frames", "-o", "frames", "--overwrite"),
     "an output below a file": ("reprocess", "beamline.toml", "frames", "-o", "beamline.toml/run.h5"),
     "an output below a file, served": ("serve", "beamline.toml", "-o", "beamline.toml/run.h5"),

@@ -4,12 +4,14 @@ Workers have to see the files under the same names and to have the same version 
 """
 
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from ringwatch_daemon.core.errors import ClusterError, SettingsError
 from ringwatch_daemon.sources.frame_reading import FrameReading, ReadStretch, Stretch
@@ -49,14 +51,17 @@ class DaskCluster:
             self._dask = import_module("distributed")
         except ImportError as error:
             raise SettingsError(
-                "a dask cluster is reached with distributed, which is not installed: pip install 'ringwatch[dask]'"
+                f"expected the library distributed for the cluster at {address}, got none: pip install 'ringwatch[dask]'"
             ) from error
         self.address = address
+        _require_answer(address, within_s=connect_s)
         try:
             self.client = self._dask.Client(address, timeout=connect_s, set_as_default=False)
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise SettingsError(f"expected a dask scheduler at {address}, but nothing answers: {reason}") from error
+            raise SettingsError(
+                f"expected a dask scheduler at {address}, but something else answers: {reason}"
+            ) from error
         self._wait_for_workers(workers_s)
 
     def readers(self, reading: FrameReading) -> "DaskReaders":
@@ -115,6 +120,22 @@ class DaskCluster:
             raise SettingsError(
                 f"expected workers at the dask scheduler {self.address}, got none within {within_s:g} s"
             ) from error
+
+
+def _require_answer(address: str, *, within_s: float) -> None:
+    """Raise SettingsError where nobody listens: the library itself would try again and again."""
+    try:
+        place = urlsplit(address if "://" in address else f"tcp://{address}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise SettingsError(f"expected the address of a dask scheduler as in tcp://host:8786, got {address!r}")
+    try:
+        socket.create_connection((host, port), within_s).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise SettingsError(f"expected a dask scheduler at {address}, but nothing answers: {reason}") from error
 
 
 class DaskReaders:

@@ -128,9 +128,10 @@ def test_an_address_where_nothing_answers_is_told_in_one_sentence():
     assert "\n" not in str(caught.value)
 
 
-def test_an_address_that_is_none_is_told_in_one_sentence():
-    with pytest.raises(SettingsError, match="nothing answers"):
-        DaskCluster("no address at all", connect_s=0.3)
+@pytest.mark.parametrize("address", ["nowhere", "tcp://", "tcp://host:port", "10.0.0.1", ""])
+def test_an_address_that_is_none_is_told_in_one_sentence(address: str):
+    with pytest.raises(SettingsError, match="expected the address of a dask scheduler"):
+        DaskCluster(address)
 
 
 def test_a_scheduler_without_workers_is_told_in_one_sentence():
