@@ -172,7 +172,11 @@ def _slot(path: Path) -> tuple[int, bytes] | None:
 
 
 def _read_image(path: Path) -> NDArray[Any]:
-    image: NDArray[Any] = np.load(path, allow_pickle=False)
+    try:
+        image: NDArray[Any] = np.load(path, allow_pickle=False)
+    # numpy's parsing raises whatever a damaged header makes it stumble over.
+    except Exception as error:
+        raise InputFileError(f"an image was expected in {path}, got {type(error).__name__}: {error}") from error
     return image
 
 

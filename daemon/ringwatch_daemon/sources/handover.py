@@ -23,6 +23,7 @@ from ringwatch_daemon.sources.times import EARLIEST_NS, Scalar, StampMarks, is_s
 from ringwatch_daemon.sources.watchdog import FrameWatchdog
 from ringwatch_pipelines.frames import Frame
 
+LONGEST_SENTENCE = 500
 CLOCK_TOLERANCE_NS = 60 * NS_PER_S
 """Clocks of detector, IOC and this machine may differ by so much before it is worth a word."""
 
@@ -141,7 +142,9 @@ class Handover:
     def refuse(self, unique_id: int | None, timestamp_ns: int, reason: Reason, text: str) -> None:
         """Tell of a frame that cannot be taken."""
         where = f"frame {unique_id} from {self._origin}" if unique_id is not None else f"a frame from {self._origin}"
-        self._intake.refused(unique_id=unique_id, timestamp_ns=timestamp_ns, reason=reason, text=f"{where}: {text}")
+        # What a frame says of itself may be long, and may hold anything; the sentence does not.
+        sentence = " ".join(f"{where}: {text}".split())[:LONGEST_SENTENCE]
+        self._intake.refused(unique_id=unique_id, timestamp_ns=timestamp_ns, reason=reason, text=sentence)
 
     def _check_wanted(self, arrival: Arrival) -> None:
         if arrival.unique_id is None:

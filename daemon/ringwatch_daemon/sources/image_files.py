@@ -24,6 +24,8 @@ from ringwatch_pipelines.frames import read_only
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5", ".hdf", ".nxs", ".nx5"})
 _CBF_MARK = b"###CBF"
+_CBF_SECTION, _CBF_PIXELS = b"--CIF-BINARY-FORMAT-SECTION--", b"\x0c\x1a\x04\xd5"
+_CBF_HEADER_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,9 +167,18 @@ class _FabioFile:
 
 def _opened_by_fabio(file: Path) -> Any:
     with file.open("rb") as opened:
-        is_cbf = opened.read(len(_CBF_MARK)) == _CBF_MARK
+        start = opened.read(_CBF_HEADER_BYTES)
+        is_cbf = start.startswith(_CBF_MARK)
+        may_be_cbf = start.startswith(_CBF_MARK[:3]) or file.suffix.lower() == ".cbf"
+        # FabIO looks for them for ever where there are none.
+        if may_be_cbf and not _has_pixels_of_cbf(start) and not _has_pixels_of_cbf(start + opened.read()):
+            raise InputFileError(f"expected the pixels of a CBF image, got a file that ends before them from {file}")
     # The checksum of a CBF takes as long as its pixels, and FabIO would only log what it finds.
     return CbfImage().read(str(file), check_MD5=False) if is_cbf else fabio.open(str(file))
+
+
+def _has_pixels_of_cbf(content: bytes) -> bool:
+    return content.find(_CBF_PIXELS, max(content.find(_CBF_SECTION), 0)) >= 0
 
 
 def _check_checksum(opened: Any, file: Path) -> None:

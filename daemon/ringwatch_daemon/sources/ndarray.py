@@ -151,7 +151,7 @@ def _check_mono(attributes: dict[str, Scalar]) -> None:
         return
     known = isinstance(mode, int) and 0 <= mode < len(_COLOUR_MODES)
     name = _COLOUR_MODES[int(mode)] if known else mode
-    raise FrameRefusedError(Reason.WRONG_SHAPE, f"expected a grey image, got colour mode {name}")
+    raise FrameRefusedError(Reason.WRONG_SHAPE, f"expected a grey image, got colour mode {str(name)[:40]}")
 
 
 def _shape(dimensions: Any) -> tuple[int, int]:

@@ -27,7 +27,7 @@ def pixels_from_wire(wire: NDArray[Any], data_type: str) -> NDArray[Any]:
     """
     dtype = _DTYPES.get(data_type.strip().lower())
     if dtype is None:
-        raise FrameRefusedError(Reason.WRONG_TYPE, f"expected a DataType_RBV of areaDetector, got {data_type!r}")
+        raise FrameRefusedError(Reason.WRONG_TYPE, f"expected a DataType_RBV of areaDetector, got {data_type[:40]!r}")
     if wire.dtype == dtype:
         return wire
     if wire.dtype.kind in "iu" and dtype.kind in "iu" and wire.dtype.itemsize == dtype.itemsize:
@@ -36,7 +36,13 @@ def pixels_from_wire(wire: NDArray[Any], data_type: str) -> NDArray[Any]:
         raise FrameRefusedError(
             Reason.WRONG_TYPE, f"expected a waveform that can hold {data_type}, got one of {wire.dtype}: set its FTVL"
         )
-    return wire.astype(dtype)
+    try:
+        with np.errstate(invalid="raise", over="raise"):
+            return wire.astype(dtype)
+    except FloatingPointError as error:
+        raise FrameRefusedError(
+            Reason.WRONG_TYPE, f"expected counts of {data_type}, got numbers that are none"
+        ) from error
 
 
 def image_from_pixels(pixels: NDArray[Any], *, sizes: tuple[int, ...], colour_mode: str) -> NDArray[Any]:
@@ -55,7 +61,7 @@ def image_from_pixels(pixels: NDArray[Any], *, sizes: tuple[int, ...], colour_mo
         No grey image, or the pixels do not fill it.
     """
     if colour_mode.strip().lower() not in {"", "0", "mono"}:
-        raise FrameRefusedError(Reason.WRONG_SHAPE, f"expected a grey image, got colour mode {colour_mode}")
+        raise FrameRefusedError(Reason.WRONG_SHAPE, f"expected a grey image, got colour mode {colour_mode[:40]!r}")
     lengths = [size for size in sizes if size > 1] if len([size for size in sizes if size > 0]) > 2 else list(sizes)
     lengths = [size for size in lengths if size > 0]
     if len(lengths) != 2:

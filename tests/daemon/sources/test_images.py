@@ -53,6 +53,17 @@ def test_a_stack_is_not_one_image_but_has_a_mean(tmp_path: Path):
     assert np.all(mean == 11.5)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["light.cbf", "light.img"])
+def test_a_cbf_file_that_ends_before_its_pixels_is_refused_and_not_searched_for_ever(tmp_path: Path, name: str):
+    whole = tmp_path / "whole.cbf"
+    fabio.cbfimage.CbfImage(data=np.arange(600, dtype=np.int32).reshape(SHAPE)).write(str(whole))
+    content = whole.read_bytes()
+    (tmp_path / name).write_bytes(content[: content.index(b"\x0c\x1a\x04\xd5")])
+    with pytest.raises(InputFileError, match="before"):
+        read_image(tmp_path / name)
+
+
 def test_an_image_cannot_be_written_through(tmp_path: Path):
     np.save(tmp_path / "light.npy", MASK)
     image, _ = read_image(tmp_path / "light.npy")
