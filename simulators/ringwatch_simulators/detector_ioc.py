@@ -126,6 +126,7 @@ class DetectorIoc:
         self._wake = threading.Event()
         self._leaving: tuple[float, Position] | None = None
         self._parent = os.getppid()
+        self._started_s = time.time()
 
     def serve(self) -> int:
         """Serve until a signal or the end of the parent; return the exit code."""
@@ -149,7 +150,7 @@ class DetectorIoc:
         options = self._options
         first = self._supply.frame(Exposure(0, options.exposure_s)).image
         wire_type = WIRE_TYPES[first.dtype.name]
-        records = Records()
+        records = Records(None if self._resumption is None else self._resumption.since_s)
         self._add_records(records, first, np.dtype(wire_type))
         pva = PvaOutlet(records, options.prefix)
         array = ChannelAccessOutlet(records, options.prefix, wire_type=wire_type, elements=first.size)
@@ -204,6 +205,7 @@ class DetectorIoc:
         if self._resumption is None:
             parts.detector.start()
         else:
+            parts.records.date_back()
             for name, value in self._resumption.settings.items():
                 parts.records.choose(prefix + name, value)
             parts.detector.start(self._resumption.position)
@@ -226,7 +228,8 @@ class DetectorIoc:
     def _leave(self, records: Records, seconds: float, position: Position) -> None:
         prefix = self._options.prefix + CAMERA
         settings = {name: records.value(prefix + name) for name in KEPT_SETTINGS}
-        become(self._options.again, Resumption(time.time() + seconds, position, settings))
+        since_s = self._started_s if self._resumption is None else self._resumption.since_s
+        become(self._options.again, Resumption(time.time() + seconds, position, settings, since_s))
 
 
 def add_busy_record(

@@ -23,11 +23,14 @@ class Resumption:
         Where the acquisition will stand by then.
     settings
         Values of the camera's records.
+    since_s
+        When the first IOC was started, seconds since 1970: its records keep their times.
     """
 
     returns_at_s: float
     position: Position
     settings: dict[str, Any]
+    since_s: float = 0.0
 
     def seconds_left(self, now_s: float) -> float:
         """How long to stay silent."""
@@ -41,7 +44,7 @@ class Resumption:
     def from_json(cls, text: str) -> "Resumption":
         """Read what `to_json` wrote."""
         raw = json.loads(text)
-        return cls(raw["returns_at_s"], Position(**raw["position"]), raw["settings"])
+        return cls(raw["returns_at_s"], Position(**raw["position"]), raw["settings"], raw["since_s"])
 
 
 def become(arguments: Sequence[str], resumption: Resumption) -> NoReturn:

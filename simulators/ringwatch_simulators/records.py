@@ -6,6 +6,7 @@ none can be added or taken away after ``iocInit``.
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from softioc import builder
@@ -16,9 +17,18 @@ OnPut = Callable[[str, Scalar], None]
 
 
 class Records:
-    """The records of one IOC."""
+    """The records of one IOC.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    since_s
+        The time, seconds since 1970, from which its readings have stood unchanged, as if it had never been away;
+        None for those that an IOC has which has just been started.
+    """
+
+    def __init__(self, since_s: float | None = None) -> None:
+        self._since_s = since_s
+        self._readings: set[str] = set()
         self._on_put: OnPut | None = None
         self._by_name: dict[str, Any] = {}
         self._readbacks: dict[str, str] = {}
@@ -29,7 +39,7 @@ class Records:
             if isinstance(entry, Setting):
                 self._add_setting(prefix + entry.name, entry)
             else:
-                self._by_name[prefix + entry.name] = _reading(prefix + entry.name, entry)
+                self._add_reading(prefix + entry.name, entry)
 
     def listen(self, on_put: OnPut) -> None:
         """Tell `on_put` of each put of a client, by name and value, in the dispatcher's thread; it must not wait."""
@@ -48,7 +58,15 @@ class Records:
 
     def post(self, name: str, value: Any) -> None:
         """Write `name` and post it to whoever monitors it."""
-        self._by_name[name].set(value)
+        if name in self._readings:
+            self._by_name[name].set(value, timestamp=time.time())
+        else:
+            self._by_name[name].set(value)
+
+    def date_back(self) -> None:
+        """Give all readings the time since when they have stood; called once the IOC runs."""
+        for name in self._readings:
+            self._by_name[name].set(self._by_name[name].get(), timestamp=self._since_s)
 
     def await_posted(self, name: str, text: str, timeout_s: float = 2.0) -> bool:
         """Wait until the database itself holds `text` in `name`; posts wait their turn in a queue of EPICS."""
@@ -69,10 +87,16 @@ class Records:
         if name in self._readbacks:
             self.post(self._readbacks[name], value)
 
+    def _add_reading(self, name: str, entry: Reading) -> None:
+        if self._since_s is not None and not entry.stamped:
+            self._readings.add(name)
+            entry = replace(entry, stamped=True)
+        self._by_name[name] = _reading(name, entry)
+
     def _add_setting(self, name: str, entry: Setting) -> None:
         if entry.readback:
             self._readbacks[name] = name + "_RBV"
-            self._by_name[name + "_RBV"] = _reading(name + "_RBV", Reading(entry.name, entry.initial, entry.choices))
+            self._add_reading(name + "_RBV", Reading(entry.name, entry.initial, entry.choices))
 
         def put(value: Scalar) -> None:
             if entry.readback:

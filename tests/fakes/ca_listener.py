@@ -17,9 +17,11 @@ from typing import Any
 class PrintingIntake:
     def __init__(self) -> None:
         self.connected = threading.Event()
+        self._one_line_at_a_time = threading.Lock()
 
     def _print(self, kind: str, **told: object) -> None:
-        print(json.dumps({"kind": kind, **told}), flush=True)
+        with self._one_line_at_a_time:
+            print(json.dumps({"kind": kind, **told}), flush=True)
 
     def frame(self, frame: Any) -> None:
         self._print(
@@ -38,10 +40,13 @@ class PrintingIntake:
     def refused(self, *, unique_id: int | None, timestamp_ns: int, reason: str, text: str) -> None:
         self._print("refused", id=unique_id, timestamp_ns=timestamp_ns, reason=str(reason), text=text)
 
-    def connection(self, *, connected: bool, text: str) -> None:
-        self._print("connection", connected=connected, text=text)
+    def connection(self, *, connected: bool, text: str, restarted_ns: int = 0) -> None:
+        self._print("connection", connected=connected, text=text, restarted_ns=restarted_ns)
         if connected:
             self.connected.set()
+
+    def counted(self, count: int | None) -> None:
+        self._print("counted", count=count)
 
     def warning(self, *, kind: str, text: str) -> None:
         self._print("warning", warning=kind, text=text)

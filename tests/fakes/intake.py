@@ -23,6 +23,8 @@ class RecordingIntake:
         self.frames: list[Frame] = []
         self.refusals: list[Refused] = []
         self.connections: list[tuple[bool, str]] = []
+        self.counts: list[int | None] = []
+        self.restarts = 0
         self.warnings: list[tuple[str, str]] = []
 
     def frame(self, frame: Frame) -> None:
@@ -35,9 +37,15 @@ class RecordingIntake:
             self.refusals.append(Refused(unique_id, timestamp_ns, str(reason), text))
             self._changed.notify_all()
 
-    def connection(self, *, connected: bool, text: str) -> None:
+    def connection(self, *, connected: bool, text: str, restarted_ns: int = 0) -> None:
         with self._changed:
+            self.restarts += bool(restarted_ns)
             self.connections.append((connected, text))
+            self._changed.notify_all()
+
+    def counted(self, count: int | None) -> None:
+        with self._changed:
+            self.counts.append(count)
             self._changed.notify_all()
 
     def warning(self, *, kind: str, text: str) -> None:

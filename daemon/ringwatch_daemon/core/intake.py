@@ -62,6 +62,14 @@ class ConnectionChange:
     at_ns: int
     connected: bool
     text: str
+    restarted_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CounterTold:
+    """How far the detector says that its counter has got; None when it can be heard no more."""
+
+    count: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ class SourceWarning:
     text: str
 
 
-Item = Measured | RefusedFrame | DroppedFrame | DaemonWasDown | ConnectionChange | SourceWarning
+Item = Measured | RefusedFrame | DroppedFrame | DaemonWasDown | ConnectionChange | CounterTold | SourceWarning
 
 
 class Intake:
@@ -103,6 +111,7 @@ class Intake:
         self._dropped = 0
         self._closed = False
         self._closed_because = ""
+        self._failed = False
         self._changed = threading.Condition()
 
     def frame(self, frame: Measured) -> None:
@@ -134,10 +143,18 @@ class Intake:
         with self._changed:
             self._note(RefusedFrame(unique_id, timestamp_ns, self._clock.utc_ns(), reason, text))
 
-    def connection(self, *, connected: bool, text: str) -> None:
+    def connection(self, *, connected: bool, text: str, restarted_ns: int = 0) -> None:
         """Tell that the source has, or has lost, its connection."""
         with self._changed:
-            self._note(ConnectionChange(self._clock.utc_ns(), connected, text))
+            self._note(ConnectionChange(self._clock.utc_ns(), connected, text, restarted_ns))
+
+    def counted(self, count: int | None) -> None:
+        """Tell how far the detector's counter has got; of values with nothing between them the newest is kept."""
+        with self._changed:
+            newest = self._items[-1] if self._items else None
+            if isinstance(newest, CounterTold) and (newest.count or 0) <= (count or -1):
+                self._items.pop()
+            self._note(CounterTold(count))
 
     def warning(self, *, kind: str, text: str) -> None:
         """Tell of something an operator should see."""
@@ -167,9 +184,15 @@ class Intake:
             self._tell_of_room()
         return self._loaded(item) if isinstance(item, SpooledPlace) else item
 
-    def close(self, why: str) -> None:
+    @property
+    def failed(self) -> bool:
+        """Whether it was closed over a failure."""
+        return self._failed
+
+    def close(self, why: str, *, failed: bool = False) -> None:
         """Take no more and let nobody wait; what is inside can still be taken."""
         with self._changed:
+            self._failed = failed
             self._closed = True
             self._closed_because = why
             self._changed.notify_all()

@@ -4,38 +4,33 @@ A frame is announced by its arrival, or by a unique id that was passed over. The
 unique ids and data time only; it never looks at an image. announced = processed + rejected + lost.
 """
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass, replace
 
 from ringwatch_daemon.core.clock import NS_PER_S
+from ringwatch_daemon.core.counter_epoch import (
+    LARGEST_GAP,
+    REMEMBERED_IDS,
+    Arrival,
+    CounterEpoch,
+    EnteredRow,
+    LostFrame,
+)
+from ringwatch_daemon.core.counter_watch import CounterWatch
 from ringwatch_daemon.core.records import Event, FrameState, LedgerCorrection, Reason, Totals
-from ringwatch_daemon.core.remembered_ids import RememberedIds
 
-REMEMBERED_IDS = 8192
-"""How far back a duplicate or a late frame is recognised."""
-GAP_SLACK = 16
-"""Frames that may be missing beyond what the frame period allows, for stamps of poor resolution."""
-LARGEST_GAP = 100_000
-"""Ids passed over at once beyond which the counter was set, not the frames lost."""
+__all__ = ["REMEMBERED_IDS", "Admission", "EnteredRow", "GivenUp", "Ledger", "LostFrame"]
+
 FUTURE_TOLERANCE_NS = 60 * NS_PER_S
 
 _CAUSES = {
     Reason.DISCONNECTED: "while the connection was down",
     Reason.DAEMON_DOWN: "while the daemon was down",
+    Reason.IOC_RESTARTED: "with the IOC that had counted them",
 }
 _APART = (Reason.DUPLICATE, Reason.LATE)
 """Rows whose unique id says nothing about the counter's way."""
-
-
-@dataclass(frozen=True, slots=True)
-class LostFrame:
-    """A frame that was announced and never came."""
-
-    row: int
-    unique_id: int
-    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,62 +61,11 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class EnteredRow:
-    """A row as the file of the run has it."""
+class GivenUp:
+    """Frames that were counted by the detector and are not waited for any more."""
 
-    row: int
-    unique_id: int
-    timestamp_ns: int
-    state: FrameState
-    reason: str
-
-
-@dataclass(slots=True)
-class _Epoch:
-    """One stretch of a counter that only goes up."""
-
-    last_id: int
-    stamped_id: int
-    """Newest id that brought a time of its own, `last_timestamp_ns`."""
-    last_timestamp_ns: int
-    steps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=9))
-    seen: RememberedIds = field(default_factory=lambda: RememberedIds(REMEMBERED_IDS))
-    lost_rows: OrderedDict[int, LostFrame] = field(default_factory=OrderedDict)
-
-    @property
-    def period_ns(self) -> float:
-        """Median time between consecutive ids, 0 while unknown; one false stamp does not move it."""
-        return median(self.steps_ns) if self.steps_ns else 0.0
-
-    def remember(self, unique_id: int, timestamp_ns: int) -> None:
-        self.seen.remember(unique_id, timestamp_ns)
-
-    def remember_lost(self, frame: LostFrame) -> None:
-        self.lost_rows[frame.unique_id] = frame
-        if len(self.lost_rows) > REMEMBERED_IDS:
-            self.lost_rows.popitem(last=False)
-
-    def enter_again(self, row: EnteredRow) -> None:
-        """Take up a row of an earlier process; its id is not below the last one."""
-        epoch_goes_on = row.unique_id - 1 == self.last_id and self.seen.stamp_of(self.last_id) is not None
-        self.last_id = row.unique_id
-        if row.timestamp_ns <= 0:
-            self.remember_lost(LostFrame(row.row, row.unique_id, Reason(row.reason)))
-            return
-        step_ns = row.timestamp_ns - self.last_timestamp_ns
-        if epoch_goes_on and step_ns >= 0:
-            self.steps_ns.append(step_ns)
-        self.stamped_id, self.last_timestamp_ns = row.unique_id, row.timestamp_ns
-        self.remember(row.unique_id, row.timestamp_ns)
-
-    def could_have_passed(self, frames: int, timestamp_ns: int, slack: int) -> bool:
-        """Whether so many frames fit into the time since the last one."""
-        if frames > LARGEST_GAP:
-            return False
-        if self.period_ns <= 0:
-            return True
-        elapsed = max(timestamp_ns - self.last_timestamp_ns, 0)
-        return frames <= 2 * elapsed / self.period_ns + slack
+    lost: tuple[LostFrame, ...]
+    event: Event
 
 
 class Ledger:
@@ -129,8 +73,10 @@ class Ledger:
 
     def __init__(self) -> None:
         self._next_row = 0
-        self._epoch: _Epoch | None = None
+        self._epoch: CounterEpoch | None = None
         self._away = Reason.NONE
+        self._restarted_ns = 0
+        self._counter = CounterWatch()
         self._states: Counter[FrameState] = Counter()
         self._reasons: Counter[str] = Counter()
 
@@ -149,6 +95,31 @@ class Ledger:
         """Note that the source lost its connection: ids passed over until the next frame are its doing."""
         if self._away is Reason.NONE:
             self._away = Reason.DISCONNECTED
+
+    def reconnected(self, *, restarted_ns: int) -> None:
+        """Note that the connection is back, and when the IOC was started if it is another one; 0 for the same."""
+        self._restarted_ns = restarted_ns
+
+    def counter_told(self, count: int | None, *, now_s: float) -> None:
+        """Note how far the detector says that it has counted, None when it can be heard no more."""
+        self._counter.tell(count, last_id=None if self._epoch is None else self._epoch.last_id, now_s=now_s)
+
+    def give_up(self, *, now_ns: int, now_s: float, after_s: float) -> GivenUp | None:
+        """Name the frames that the detector has counted and that never came.
+
+        Parameters
+        ----------
+        after_s
+            For so long the counter must have said nothing new; frames may still be on their way before.
+        """
+        epoch, reached = self._epoch, self._counter.reached()
+        if epoch is None or reached <= epoch.last_id or self._counter.silent_s(now_s) < after_s:
+            return None
+        if not epoch.could_have_passed(reached - epoch.last_id, now_ns, now_ns):
+            return None
+        lost = self._lose(epoch, range(epoch.last_id + 1, reached + 1), self._away or Reason.GAP_IN_ID)
+        epoch.last_id = reached
+        return GivenUp(lost, _gap_event(lost, now_ns))
 
     def daemon_was_down(self) -> None:
         """Note that nobody listened for a while: ids passed over until the next frame are the daemon's own doing."""
@@ -177,13 +148,14 @@ class Ledger:
         time_ns, flag = self._usable_time(unique_id, timestamp_ns, received_ns, exposure_s)
         if unique_id is None or unique_id < 0:
             return Admission(self._new_row(), Reason.NONE, time_ns, flag)
+        arrival = Arrival(unique_id, time_ns, received_ns, flag)
         epoch = self._epoch
         if epoch is None:
-            self._epoch = self._begin(unique_id, time_ns)
+            self._epoch = self._begin(arrival)
             return Admission(self._new_row(), Reason.NONE, time_ns, flag)
-        if unique_id > epoch.last_id:
-            return self._forward(epoch, unique_id, time_ns, flag)
-        return self._backward(epoch, unique_id, time_ns, flag)
+        if unique_id > epoch.last_id and not epoch.counts_anew(arrival, self._restarted_ns):
+            return self._forward(epoch, arrival)
+        return self._backward(epoch, arrival)
 
     def resume(self, rows: Iterable[EnteredRow], totals: Totals) -> None:
         """Go on where the ledger of an earlier process was.
@@ -214,9 +186,9 @@ class Ledger:
         if epoch is None or row.unique_id <= epoch.last_id:
             # The counter began anew; of frames lost before the first one of the new count nobody knows the time.
             time_ns = row.timestamp_ns if row.timestamp_ns > 0 or epoch is None else epoch.last_timestamp_ns
-            self._epoch = _Epoch(
-                row.unique_id, row.unique_id, time_ns, deque(epoch.steps_ns if epoch else (), maxlen=9)
-            )
+            self._epoch = CounterEpoch(row.unique_id, row.unique_id, time_ns, time_ns)
+            if epoch is not None:
+                self._epoch.steps_ns.extend(epoch.steps_ns)
             epoch = self._epoch
         epoch.enter_again(row)
 
@@ -230,68 +202,80 @@ class Ledger:
         self._next_row += 1
         return row
 
-    def _begin(self, unique_id: int, timestamp_ns: int) -> _Epoch:
-        self._away = Reason.NONE
-        epoch = _Epoch(unique_id, unique_id, timestamp_ns)
-        epoch.remember(unique_id, timestamp_ns)
+    def _begin(self, arrival: Arrival) -> CounterEpoch:
+        self._away, self._restarted_ns = Reason.NONE, 0
+        epoch = CounterEpoch(arrival.unique_id, arrival.unique_id, arrival.timestamp_ns, arrival.received_ns)
+        epoch.remember(arrival)
         return epoch
 
-    def _forward(self, epoch: _Epoch, unique_id: int, timestamp_ns: int, flag: Reason) -> Admission:
-        missing = unique_id - epoch.last_id - 1
+    def _forward(self, epoch: CounterEpoch, arrival: Arrival) -> Admission:
+        missing = arrival.unique_id - epoch.last_id - 1
         events: list[Event] = []
         lost: tuple[LostFrame, ...] = ()
-        if missing and epoch.could_have_passed(missing, timestamp_ns, GAP_SLACK):
-            reason = self._away or Reason.GAP_IN_ID
-            lost = self._lose(epoch, range(epoch.last_id + 1, unique_id), reason)
-            events.append(_gap_event(lost, timestamp_ns))
+        if missing and epoch.could_have_passed(missing, arrival.timestamp_ns, arrival.received_ns):
+            lost = self._lose(epoch, range(epoch.last_id + 1, arrival.unique_id), self._away or Reason.GAP_IN_ID)
+            events.append(_gap_event(lost, arrival.timestamp_ns))
         elif missing:
-            text = (
-                f"the unique id leapt from {epoch.last_id} to {unique_id}, more than time allows: the counter was set"
-            )
-            events.append(Event(timestamp_ns, self._next_row, "COUNTER_SET", text))
-        if timestamp_ns < epoch.last_timestamp_ns:
-            flag = Reason.BACKWARD_TIMESTAMP
-            back_s = (epoch.last_timestamp_ns - timestamp_ns) / NS_PER_S
-            text = f"frame {unique_id} is stamped {back_s:.3f} s before frame {epoch.last_id}: the clock stepped back"
-            events.append(Event(timestamp_ns, self._next_row, "CLOCK_STEP", text))
-        elif not missing and flag is Reason.NONE:
-            epoch.steps_ns.append(timestamp_ns - epoch.last_timestamp_ns)
-        epoch.last_id = unique_id
-        if flag in {Reason.NONE, Reason.BACKWARD_TIMESTAMP}:
-            # A time that was made up here must not be what the next true one is held against.
-            epoch.stamped_id, epoch.last_timestamp_ns = unique_id, timestamp_ns
-        epoch.remember(unique_id, timestamp_ns)
-        self._away = Reason.NONE
-        return Admission(self._new_row(), Reason.NONE, timestamp_ns, flag, lost=lost, events=tuple(events))
+            events.append(self._counter_set(epoch, arrival))
+        elif self._away is Reason.NONE and (periods := epoch.periods_to(arrival)):
+            events.append(self._gap_in_time(epoch, arrival, periods))
+        if arrival.timestamp_ns < epoch.last_timestamp_ns:
+            arrival = replace(arrival, flag=Reason.BACKWARD_TIMESTAMP)
+            events.append(self._clock_step(epoch, arrival))
+        epoch.go_on_to(arrival)
+        self._counter.frame_came(arrival.unique_id)
+        self._away, self._restarted_ns = Reason.NONE, 0
+        return Admission(
+            self._new_row(), Reason.NONE, arrival.timestamp_ns, arrival.flag, lost=lost, events=tuple(events)
+        )
 
-    def _backward(self, epoch: _Epoch, unique_id: int, timestamp_ns: int, flag: Reason) -> Admission:
-        seen_ns = epoch.seen.stamp_of(unique_id)
-        if seen_ns == timestamp_ns:
+    def _backward(self, epoch: CounterEpoch, arrival: Arrival) -> Admission:
+        unique_id, timestamp_ns, flag = arrival.unique_id, arrival.timestamp_ns, arrival.flag
+        if epoch.seen.stamp_of(unique_id) == timestamp_ns:
             return Admission(self._new_row(), Reason.DUPLICATE, timestamp_ns, flag)
-        if timestamp_ns > epoch.last_timestamp_ns:
-            return self._new_epoch(epoch, unique_id, timestamp_ns, flag)
+        if unique_id > epoch.last_id or epoch.is_left_by(arrival):
+            return self._new_epoch(epoch, arrival)
         found = epoch.lost_rows.pop(unique_id, None)
         if found is None:
-            verdict = Reason.LATE if seen_ns is None else Reason.DUPLICATE
+            verdict = Reason.LATE if epoch.seen.stamp_of(unique_id) is None else Reason.DUPLICATE
             return Admission(self._new_row(), verdict, timestamp_ns, flag)
         return Admission(None, Reason.LATE, timestamp_ns, flag, correction=self._correct(found))
 
-    def _new_epoch(self, old: _Epoch, unique_id: int, timestamp_ns: int, flag: Reason) -> Admission:
+    def _new_epoch(self, old: CounterEpoch, arrival: Arrival) -> Admission:
         # A counter that restarts begins at 1, so ids below the first one seen went by meanwhile,
         # unless somebody simply wrote another number into the counter.
-        missing = unique_id - 1
         restarted = self._away is not Reason.NONE
-        self._epoch = epoch = self._begin(unique_id, timestamp_ns)
-        epoch.steps_ns = old.steps_ns
-        lost: tuple[LostFrame, ...] = ()
-        if restarted and missing > 0 and old.could_have_passed(missing, timestamp_ns, GAP_SLACK):
-            lost = self._lose(epoch, range(1, unique_id), Reason.IOC_RESTARTED)
+        lost = self._rest_of(old, arrival, Reason.IOC_RESTARTED if restarted else Reason.GAP_IN_ID)
+        events = [_gap_event(lost, arrival.timestamp_ns)] if lost else []
+        self._epoch = epoch = self._begin(arrival)
+        epoch.steps_ns.extend(old.steps_ns)
+        early: tuple[LostFrame, ...] = ()
+        missing = arrival.unique_id - 1
+        if restarted and missing > 0 and old.could_have_passed(missing, arrival.timestamp_ns, arrival.received_ns):
+            early = self._lose(epoch, range(1, arrival.unique_id), Reason.IOC_RESTARTED)
         cause = "the IOC restarted" if restarted else "the counter was set back"
-        text = f"the unique id fell from {old.last_id} to {unique_id}: {cause}, {len(lost)} of the new count lost"
-        event = Event(timestamp_ns, self._next_row, "COUNTER_RESET", text)
-        return Admission(self._new_row(), Reason.NONE, timestamp_ns, flag, lost=lost, events=(event,))
+        text = (
+            f"the unique id went from {old.last_id} to {arrival.unique_id}: {cause}, {len(early)} of the new count lost"
+        )
+        events.append(Event(arrival.timestamp_ns, self._next_row, "COUNTER_RESET", text))
+        return Admission(
+            self._new_row(),
+            Reason.NONE,
+            arrival.timestamp_ns,
+            arrival.flag,
+            lost=(*lost, *early),
+            events=tuple(events),
+        )
 
-    def _lose(self, epoch: _Epoch, unique_ids: range, reason: Reason) -> tuple[LostFrame, ...]:
+    def _rest_of(self, old: CounterEpoch, arrival: Arrival, reason: Reason) -> tuple[LostFrame, ...]:
+        """What the detector had counted before its counter began anew, and nobody saw."""
+        reached = self._counter.new_count()
+        missing = reached - old.last_id
+        if missing <= 0 or not old.could_have_passed(missing, arrival.timestamp_ns, arrival.received_ns):
+            return ()
+        return self._lose(old, range(old.last_id + 1, reached + 1), reason)
+
+    def _lose(self, epoch: CounterEpoch, unique_ids: range, reason: Reason) -> tuple[LostFrame, ...]:
         lost = tuple(LostFrame(self._new_row(), unique_id, reason) for unique_id in unique_ids)
         for frame in lost:
             epoch.remember_lost(frame)
@@ -317,6 +301,28 @@ class Ledger:
             return epoch.last_timestamp_ns + round(ahead * epoch.period_ns), flag
         half_exposure_ns = round(exposure_s / 2 * NS_PER_S) if exposure_s > 0 else 0
         return received_ns - half_exposure_ns, flag
+
+    def _counter_set(self, epoch: CounterEpoch, arrival: Arrival) -> Event:
+        text = (
+            f"the unique id leapt from {epoch.last_id} to {arrival.unique_id}, more than time allows:"
+            " the counter was set"
+        )
+        return Event(arrival.timestamp_ns, self._next_row, "COUNTER_SET", text)
+
+    def _clock_step(self, epoch: CounterEpoch, arrival: Arrival) -> Event:
+        back_s = (epoch.last_timestamp_ns - arrival.timestamp_ns) / NS_PER_S
+        text = (
+            f"frame {arrival.unique_id} is stamped {back_s:.3f} s before frame {epoch.last_id}: the clock stepped back"
+        )
+        return Event(arrival.timestamp_ns, self._next_row, "CLOCK_STEP", text)
+
+    def _gap_in_time(self, epoch: CounterEpoch, arrival: Arrival, periods: int) -> Event:
+        apart_s = (arrival.timestamp_ns - epoch.last_timestamp_ns) / NS_PER_S
+        text = (
+            f"{apart_s:.3f} s lie between frames {epoch.last_id} and {arrival.unique_id}, {periods} of their periods:"
+            f" the detector rested, or lost {periods - 1} without counting"
+        )
+        return Event(arrival.timestamp_ns, self._next_row, "GAP_IN_TIME", text)
 
 
 def _gap_event(lost: tuple[LostFrame, ...], timestamp_ns: int) -> Event:

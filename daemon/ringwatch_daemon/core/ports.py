@@ -27,8 +27,15 @@ class FrameIntake(Protocol):
         """
         ...
 
-    def connection(self, *, connected: bool, text: str) -> None:
-        """Tell that the source has, or has lost, its connection."""
+    def connection(self, *, connected: bool, text: str, restarted_ns: int = 0) -> None:
+        """Tell that the source has, or has lost, its connection.
+
+        `restarted_ns` is when the IOC was started, where it is another one than before, else 0.
+        """
+        ...
+
+    def counted(self, count: int | None) -> None:
+        """Tell how far the detector says that its counter of frames has got, None when it can be heard no more."""
         ...
 
     def warning(self, *, kind: str, text: str) -> None:

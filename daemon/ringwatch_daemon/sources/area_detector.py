@@ -2,10 +2,16 @@
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ringwatch_daemon.sources.metadata import is_on
-from ringwatch_daemon.sources.times import Scalar
+from ringwatch_daemon.sources.times import Scalar, is_set
+
+KNOWN_WITHIN_S = 1.0
+"""So long frames wait after a connection came back until it is known whether the IOC is another one."""
+_ENOUGH_STAMPS = 3
+"""Records that have to agree before an IOC counts as another one."""
 
 _CELLS_REMEMBERED = 1024
 
@@ -26,6 +32,8 @@ class AreaDetectorPvs:
         ``EnableCallbacks_RBV`` of the plugin that serves the frames; empty for none.
     cell
         PV that names the cell in the beam; empty for none.
+    counter
+        ``ArrayCounter_RBV`` of the camera, the unique id of its newest frame; empty for none.
     """
 
     metadata: tuple[tuple[str, str], ...] = ()
@@ -33,11 +41,13 @@ class AreaDetectorPvs:
     acquiring: str = ""
     callbacks: str = ""
     cell: str = ""
+    counter: str = ""
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every PV, once."""
-        names = (*(pv for _, pv in self.metadata), *self.offset, self.acquiring, self.callbacks, self.cell)
+        single = (self.acquiring, self.callbacks, self.counter, self.cell)
+        names = (*(pv for _, pv in self.metadata), *self.offset, *single)
         return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -59,15 +69,25 @@ def perkin_elmer_pvs(prefix: str, *, camera: str = "cam1:", plugin: str = "Pva1:
         offset=(f"{prefix}{camera}PEAcquireOffset", f"{prefix}{camera}PEAcquireGain"),
         acquiring=f"{prefix}{camera}Acquire_RBV",
         callbacks=f"{prefix}{plugin}EnableCallbacks_RBV",
+        counter=f"{prefix}{camera}ArrayCounter_RBV",
     )
 
 
 class DetectorState:
-    """What the PVs beside the image last said; written by callbacks, read by whoever hands frames over."""
+    """What the PVs beside the image last said; written by callbacks, read by whoever hands frames over.
 
-    def __init__(self, pvs: AreaDetectorPvs) -> None:
+    Parameters
+    ----------
+    on_count
+        Hears each value of the counter, and None when it is gone.
+    """
+
+    def __init__(self, pvs: AreaDetectorPvs, *, on_count: Callable[[int | None], None] = lambda _: None) -> None:
         self._pvs = pvs
+        self._on_count = on_count
         self._lock = threading.Lock()
+        self._stamps: dict[str, int] = {}
+        self._stamps_before: dict[str, int] = {}
         self._values: dict[str, Scalar] = {}
         self._offset_ended: dict[str, tuple[int, int]] = {}
         self._offset_began: dict[str, int] = {}
@@ -75,7 +95,11 @@ class DetectorState:
 
     def tell(self, pv: str, value: Scalar | None, *, stamp_ns: int = 0) -> None:
         """Note a new value with its time, or None when the PV is gone."""
+        if pv == self._pvs.counter and (value is None or isinstance(value, int)):
+            self._on_count(value)
         with self._lock:
+            if value is not None and is_set(stamp_ns):
+                self._stamps[pv] = stamp_ns
             if value is None:
                 self._values.pop(pv, None)
                 if pv == self._pvs.cell:
@@ -86,6 +110,35 @@ class DetectorState:
             if pv == self._pvs.cell:
                 self._cells.append((stamp_ns, value))
             self._values[pv] = value
+
+    def connection_lost(self) -> None:
+        """Keep the times of all PVs, to hold them against those after the next connection."""
+        with self._lock:
+            self._stamps_before = self._stamps_before | self._stamps
+            self._stamps = {}
+
+    @property
+    def restarted_ns(self) -> int | None:
+        """When the IOC was started, where it is another one than before the connection was lost.
+
+        0 for the same one, None while nobody can tell. UTC nanoseconds since 1970 by the IOC's clock.
+
+        A record keeps its time until it is processed again. Among those beside the image some are not touched for
+        hours; when all of them are younger than the connection that was lost, all were made anew.
+        """
+        with self._lock:
+            both = [pv for pv in self._stamps_before if pv in self._stamps]
+            lost_ns = max(self._stamps_before.values(), default=0)
+            if any(self._stamps[pv] <= lost_ns for pv in both):
+                return 0
+            known = len(both) == len(self._stamps_before) >= _ENOUGH_STAMPS
+            return min(self._stamps.values()) if known else None
+
+    @property
+    def knows_times(self) -> bool:
+        """Whether times from before the connection was lost are there to be held against new ones."""
+        with self._lock:
+            return len(self._stamps_before) >= _ENOUGH_STAMPS
 
     def _note_offset(self, pv: str, *, on: bool, stamp_ns: int) -> None:
         if on:

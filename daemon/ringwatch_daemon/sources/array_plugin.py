@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.core.ports import FrameIntake
 from ringwatch_daemon.core.records import Reason
-from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, DetectorState, callbacks_off_cause
+from ringwatch_daemon.sources.area_detector import (
+    KNOWN_WITHIN_S,
+    AreaDetectorPvs,
+    DetectorState,
+    callbacks_off_cause,
+)
 from ringwatch_daemon.sources.handover import Arrival, Handover
 from ringwatch_daemon.sources.metadata import MetadataNames
 from ringwatch_daemon.sources.pairing import History, Pair, Stamped, is_still, pair_by_bracket
@@ -118,7 +123,7 @@ class ArrayPlugin:
         self._clock = clock
         self._intake = intake
         self._wake = wake
-        self._state = DetectorState(config.beside)
+        self._state = DetectorState(config.beside, on_count=intake.counted)
         self._watchdog = FrameWatchdog(intake, clock, stall_s=config.stall_s, stage=f"{config.plugin}ArrayData")
         self._handover = Handover(
             intake,
@@ -140,6 +145,7 @@ class ArrayPlugin:
         self._channels: tuple[Channel, ...] = (self._array, *header, *beside, self._id)
         self._connected: bool | None = None
         self._found_since_s: float | None = None
+        self._back_since_s: float | None = None
         self._warned_of_header = False
         self._held: _Held | None = None
         self._last_stamp_ns = 0
@@ -182,7 +188,7 @@ class ArrayPlugin:
 
     def _tell_connection(self, now_s: float) -> None:
         found = self._array.connected and self._id.connected
-        connected = found and not self._header.missing()
+        connected = found and not self._header.missing() and (bool(self._connected) or self._knows_whose(now_s))
         if not found or connected:
             self._found_since_s = None
         elif self._found_since_s is None:
@@ -194,11 +200,24 @@ class ArrayPlugin:
         plugin = self._config.plugin
         if connected:
             self._handover.reconnected()
-            self._intake.connection(connected=True, text=f"{plugin}ArrayData and UniqueId_RBV are connected")
+            text = f"{plugin}ArrayData and UniqueId_RBV are connected"
+            self._intake.connection(connected=True, text=text, restarted_ns=self._state.restarted_ns or 0)
             return
         self._held = None
+        self._state.connection_lost()
+        self._back_since_s = None
         said = "nothing is said yet by" if first else "the connection is lost to"
         self._intake.connection(connected=False, text=f"{said} {plugin}ArrayData and UniqueId_RBV")
+
+    def _knows_whose(self, now_s: float) -> bool:
+        """Whether it is known if the IOC is the one of before, or has been waited for long enough."""
+        if not self._array.connected or not self._id.connected:
+            self._back_since_s = None
+            return False
+        if self._back_since_s is None:
+            self._back_since_s = now_s
+        waited = now_s - self._back_since_s > KNOWN_WITHIN_S
+        return waited or not self._state.knows_times or self._state.restarted_ns is not None
 
     def _tell_of_missing_header(self, now_s: float) -> None:
         late = self._found_since_s is not None and now_s - self._found_since_s > _HEADER_PATIENCE_S

@@ -56,8 +56,11 @@ class _Watched:
         if self._begun:
             self._release()
 
-    def connection(self, *, connected: bool, text: str) -> None:
-        self._intake.connection(connected=connected, text=text)
+    def connection(self, *, connected: bool, text: str, restarted_ns: int = 0) -> None:
+        self._intake.connection(connected=connected, text=text, restarted_ns=restarted_ns)
+
+    def counted(self, count: int | None) -> None:
+        self._intake.counted(count)
 
     def warning(self, *, kind: str, text: str) -> None:
         self._intake.warning(kind=kind, text=text)

@@ -1,6 +1,8 @@
 """Frames over PV Access: an NTNDArray, image and metadata in one structure."""
 
 import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +17,12 @@ from ringwatch_daemon.core.clock import Clock
 from ringwatch_daemon.core.errors import DetectorError
 from ringwatch_daemon.core.ports import FrameIntake
 from ringwatch_daemon.core.records import Reason
-from ringwatch_daemon.sources.area_detector import AreaDetectorPvs, DetectorState, callbacks_off_cause
+from ringwatch_daemon.sources.area_detector import (
+    KNOWN_WITHIN_S,
+    AreaDetectorPvs,
+    DetectorState,
+    callbacks_off_cause,
+)
 from ringwatch_daemon.sources.handover import Arrival, Handover
 from ringwatch_daemon.sources.metadata import MetadataNames
 from ringwatch_daemon.sources.ndarray import (
@@ -32,6 +39,8 @@ from ringwatch_daemon.sources.watchdog import FrameWatchdog
 _log = logging.getLogger(__name__)
 _TICK_S = 0.2
 _RESUBSCRIBE_S = 1.0
+_HELD_FRAMES = 16
+"""Frames that wait at most until it is known whether the IOC is the one of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ class PvaSource:
     def run(self, intake: FrameIntake, stop: StopRequest) -> None:
         """Bring frames to `intake` until `stop` is set, through every loss of connection."""
         config = self._config
-        state = DetectorState(config.beside)
+        state = DetectorState(config.beside, on_count=intake.counted)
         watchdog = FrameWatchdog(intake, self._clock, stall_s=config.stall_s, stage=config.pv)
         handover = Handover(
             intake,
@@ -89,7 +98,7 @@ class PvaSource:
             state=state,
             watchdog=watchdog,
         )
-        receiver = _Receiver(config, self._clock, intake, handover)
+        receiver = _Receiver(config, self._clock, intake, handover, state)
         with _network(config) as (context, queue):
             image = _Subscription(
                 context, queue, config.pv, receiver.event, f"record[queueSize={config.queue_size}]field()"
@@ -99,6 +108,7 @@ class PvaSource:
                 while not stop.wait(_TICK_S):
                     for subscription in (image, *beside):
                         subscription.mend(self._clock.monotonic_s())
+                    receiver.look()
                     cause = callbacks_off_cause(config.beside, state)
                     watchdog.check(acquiring=state.acquiring, connected=receiver.connected, cause=cause)
             finally:
@@ -170,11 +180,17 @@ class _Subscription:
 class _Receiver:
     """What happens on an event of the image's subscription."""
 
-    def __init__(self, config: PvaSourceConfig, clock: Clock, intake: FrameIntake, handover: Handover) -> None:
+    def __init__(
+        self, config: PvaSourceConfig, clock: Clock, intake: FrameIntake, handover: Handover, state: DetectorState
+    ) -> None:
         self._config = config
         self._clock = clock
         self._intake = intake
         self._handover = handover
+        self._state = state
+        self._lock = threading.Lock()
+        self._held: deque[Any] = deque()
+        self._held_since_s: float | None = None
         self._connected: bool | None = None
         self._named_type = ""
 
@@ -185,13 +201,40 @@ class _Receiver:
 
     def event(self, value: Any) -> None:
         """Take a value, or the news that the connection is gone."""
-        if isinstance(value, Exception):
-            self._lost(value)
-            return
-        if not self._connected:
-            self._connected = True
+        with self._lock:
+            if isinstance(value, Exception):
+                self._let_go()
+                self._lost(value)
+                return
+            if not self._connected:
+                self._connected = True
+                self._held_since_s = self._clock.monotonic_s()
+            self._held.append(value)
+            self._look()
+
+    def look(self) -> None:
+        """Take what was held back, once it is known whether the IOC is the one of before, or that took too long."""
+        with self._lock:
+            self._look()
+
+    def _look(self) -> None:
+        if self._held_since_s is not None:
+            waited = self._clock.monotonic_s() - self._held_since_s > KNOWN_WITHIN_S
+            known = not self._state.knows_times or self._state.restarted_ns is not None
+            if not (known or waited or len(self._held) > _HELD_FRAMES):
+                return
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held_since_s is not None:
+            self._held_since_s = None
             self._handover.reconnected()
-            self._intake.connection(connected=True, text=f"{self._config.pv} is connected")
+            text = f"{self._config.pv} is connected"
+            self._intake.connection(connected=True, text=text, restarted_ns=self._state.restarted_ns or 0)
+        while self._held:
+            self._take_safely(self._held.popleft())
+
+    def _take_safely(self, value: Any) -> None:
         try:
             self._take(value)
         # The structure comes from elsewhere and can fail in any of its fields.
@@ -219,6 +262,7 @@ class _Receiver:
             return
         waiting = self._connected is None
         self._connected = False
+        self._state.connection_lost()
         said = "nothing is said yet by" if waiting else "the connection is lost to"
         remark = "" if isinstance(why, Disconnected) else f": {why}"
         self._intake.connection(connected=False, text=f"{said} {self._config.pv}{remark}")

@@ -15,6 +15,7 @@ from ringwatch_daemon.core.clock import NS_PER_S, Clock
 from ringwatch_daemon.core.heartbeat import Turned
 from ringwatch_daemon.core.intake import (
     ConnectionChange,
+    CounterTold,
     DaemonWasDown,
     DroppedFrame,
     Intake,
@@ -22,7 +23,7 @@ from ringwatch_daemon.core.intake import (
     RefusedFrame,
     SourceWarning,
 )
-from ringwatch_daemon.core.ledger import Admission, Ledger
+from ringwatch_daemon.core.ledger import Admission, Ledger, LostFrame
 from ringwatch_daemon.core.ports import FrameAnalyser
 from ringwatch_daemon.core.records import (
     Checkpoint,
@@ -51,6 +52,10 @@ LOG = logging.getLogger(__name__)
 STATUS_EVERY_S = 1.0
 TAKE_WAIT_S = 0.2
 RECORDS_WAIT_S = 1.0
+QUIET_S = 10.0
+"""After so long a silence of the detector's counter, frames that it counted and that never came are lost."""
+QUIET_AT_END_S = 1.0
+"""The same at the end of a run; what was counted later than this may be on its way, and is of no run."""
 NAN = float("nan")
 
 
@@ -108,7 +113,7 @@ class AnalysisStage:
 
         Ends early when nobody takes the records any more.
         """
-        why = "the analysis failed"
+        why, failed = "the analysis failed", True
         try:
             if self._parts.resumed is not None:
                 self._resume(self._parts.resumed)
@@ -117,8 +122,9 @@ class AnalysisStage:
                 self._parts.turned(False)
             for cell in self._parts.cells:
                 self._take_told(cell, cell.finish())
+            failed = self._parts.intake.failed
         finally:
-            self._end(why)
+            self._end(why, failed=failed)
 
     def _work_off_intake(self) -> str:
         """Take everything to the end of the intake, and say why that came."""
@@ -130,7 +136,8 @@ class AnalysisStage:
             self._take_cyclers(0.0)
             if item is not None:
                 self._take(item)
-            self._tell_status()
+            if self._tell_status():
+                self._give_up(QUIET_S)
             self._parts.turned(item is not None)
         return "the records are not taken any more"
 
@@ -149,6 +156,8 @@ class AnalysisStage:
                 self._taking_up = False
             case ConnectionChange():
                 self._take_connection(item)
+            case CounterTold():
+                self._ledger.counter_told(item.count, now_s=self._parts.clock.monotonic_s())
             case SourceWarning():
                 self._event(item.at_ns, -1, item.kind, item.text)
 
@@ -179,7 +188,7 @@ class AnalysisStage:
     def _analyse(self, frame: Measured, admission: Admission) -> _Outcome:
         try:
             result = self._parts.analyser.analyse(frame, timestamp_ns=admission.timestamp_ns)
-        except (RingwatchError, ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+        except (RingwatchError, ArithmeticError, ValueError, np.linalg.LinAlgError, MemoryError) as error:
             # One frame must not end the night; what went wrong stands in the ledger and in the log.
             LOG.exception("frame %d cannot be analysed", frame.unique_id)
             text = f"frame {frame.unique_id} from {frame.origin} cannot be analysed: {error}"
@@ -206,7 +215,9 @@ class AnalysisStage:
         self._source_state = "CONNECTED" if change.connected else "DISCONNECTED"
         self._source_text = change.text
         self._parts.tell(change.connected, change.text)
-        if not change.connected:
+        if change.connected:
+            self._ledger.reconnected(restarted_ns=change.restarted_ns)
+        else:
             self._ledger.disconnected()
         self._event(change.at_ns, -1, self._source_state, change.text)
 
@@ -216,13 +227,24 @@ class AnalysisStage:
         admission = self._ledger.arrive(
             unique_id=unique_id, timestamp_ns=timestamp_ns, received_ns=received_ns, exposure_s=exposure_s
         )
-        for lost in admission.lost:
-            self._put(_lost_record(lost.row, lost.unique_id, lost.reason))
+        self._put_lost(admission.lost)
         for event in admission.events:
             self._put(event)
         if admission.correction is not None:
             self._put(admission.correction)
         return admission
+
+    def _put_lost(self, lost: Iterable[LostFrame]) -> None:
+        for frame in lost:
+            self._put(_lost_record(frame.row, frame.unique_id, frame.reason))
+
+    def _give_up(self, after_s: float) -> None:
+        """Name the frames that the detector counted and that will not come any more."""
+        clock = self._parts.clock
+        given_up = self._ledger.give_up(now_ns=clock.utc_ns(), now_s=clock.monotonic_s(), after_s=after_s)
+        if given_up is not None:
+            self._put_lost(given_up.lost)
+            self._put_event(given_up.event)
 
     def _settle(self, frame: Measured | DroppedFrame, admission: Admission, outcome: _Outcome) -> None:
         row = admission.row
@@ -321,11 +343,14 @@ class AnalysisStage:
         LOG.info("%s: %s", f"{event.kind} of {event.cell_name}" if event.cell_name else event.kind, event.text)
         self._put(event)
 
-    def _tell_status(self) -> None:
+    def _tell_status(self) -> bool:
+        """Tell how the run stands, where that is due."""
         now_s = self._parts.clock.monotonic_s()
-        if self._started and now_s >= self._next_status_s:
+        due = self._started and now_s >= self._next_status_s
+        if due:
             self._next_status_s = now_s + STATUS_EVERY_S
             self._put(self._status())
+        return due
 
     def _status(self) -> Status:
         parts = self._parts
@@ -341,8 +366,10 @@ class AnalysisStage:
             flags=tuple(self._flags),
         )
 
-    def _end(self, why: str) -> None:
-        if self._started:
+    def _end(self, why: str, *, failed: bool) -> None:
+        """End the run; one that a failure cuts off is left to be gone on with."""
+        if self._started and not failed:
+            self._give_up(QUIET_AT_END_S)
             self._put(self._status())
             self._put(RunStop(self._parts.clock.utc_ns(), why, self._ledger.totals, tuple(self._flags)))
         self._parts.records.close()

@@ -112,7 +112,7 @@ class Run:
         why = _wait_for_end(source, stop, failures)
         on_stopping(why)
         # A source that waits for room in the intake gives up here; others see `stop` by themselves.
-        self._intake.close(why)
+        self._intake.close(why, failed=bool(failures))
         _let_go(source)
         cycler_stop.set()
         for thread in threads.values():

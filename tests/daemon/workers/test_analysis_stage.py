@@ -161,13 +161,14 @@ def test_a_frame_on_which_the_analysis_stumbles_is_rejected_and_the_run_goes_on(
     assert (event.kind, event.row) == ("ANALYSIS_FAILED", 1)
 
 
-def test_a_programming_error_ends_the_run_with_a_stop_that_says_so():
+def test_a_programming_error_cuts_the_run_off_so_that_the_next_process_goes_on_with_it():
     bench = Bench(ScriptedAnalyser({2: TypeError("a bug")}))
     with pytest.raises(TypeError):
         bench.run(frame(1), frame(2), frame(3))
     records = bench.records.take_all(0.0)
-    assert isinstance(records[-1], RunStop)
-    assert records[-1].why == "the analysis failed"
+    assert [row.unique_id for row in rows(records)] == [1]
+    assert not any(isinstance(record, RunStop) for record in records)
+    assert bench.records.closed
 
 
 def test_a_run_that_cannot_begin_hands_on_nothing():

@@ -111,7 +111,7 @@ def test_a_source_that_fails_ends_the_run_with_its_error_after_what_it_brought_i
     with pytest.raises(DetectorError, match="the IOC is gone"):
         run_of(ListSource(MANY[:7], then=DetectorError("the IOC is gone")), sinks=[sink])
     assert len(told(sink, FrameRecord)) == 7
-    assert [stop.why for stop in told(sink, RunStop)] == ["the source failed: the IOC is gone"]
+    assert told(sink, RunStop) == []  # cut off: the next process goes on with it
 
 
 def test_an_analysis_that_fails_ends_the_run_while_source_and_cycler_wait_for_room():
@@ -120,7 +120,7 @@ def test_an_analysis_that_fails_ends_the_run_while_source_and_cycler_wait_for_ro
     with pytest.raises(TypeError, match="a bug"):
         run_of(ListSource(MANY), sinks=[sink], cycler=cycler, analyser=ScriptedAnalyser({20: TypeError("a bug")}))
     assert len(told(sink, FrameRecord)) == 19
-    assert [stop.why for stop in told(sink, RunStop)] == ["the analysis failed"]
+    assert told(sink, RunStop) == []
     assert cycler.closed
 
 
