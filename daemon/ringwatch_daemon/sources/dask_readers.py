@@ -51,7 +51,7 @@ class DaskCluster:
             self._dask = import_module("distributed")
         except ImportError as error:
             raise SettingsError(
-                f"expected the library distributed for the cluster at {address}, got none: pip install 'ringwatch[dask]'"
+                f"expected the library distributed, to reach {address}, got none: pip install 'ringwatch[dask]'"
             ) from error
         self.address = address
         _require_answer(address, within_s=connect_s)
