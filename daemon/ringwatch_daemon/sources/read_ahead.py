@@ -11,6 +11,8 @@ from typing import Protocol
 from ringwatch_daemon.sources.frame_reading import FrameReading, ReadStretch, Stretch
 
 LOOK_S = 0.2
+MOST_THREADS = 8
+"""Where the analysis, which keeps its order, waits for none of them any more; each holds a stretch in memory."""
 
 
 class PendingRead(Protocol):
@@ -47,12 +49,12 @@ class ReadingThreads:
     Parameters
     ----------
     threads
-        How many; one for each core that this process may use where it is left out.
+        How many; where it is left out one for each core that this process may use, `MOST_THREADS` at most.
     """
 
     def __init__(self, reading: FrameReading, *, threads: int | None = None) -> None:
         self._reading = reading
-        count = threads or len(os.sched_getaffinity(0))
+        count = threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="reader")
         self.ahead = count + 1
 
