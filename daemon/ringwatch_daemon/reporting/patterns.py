@@ -41,6 +41,12 @@ class PatternMap:
     sigma: FloatArray
     grouping: Grouping
 
+    @property
+    def range_deg(self) -> tuple[float, float]:
+        """From the first to the last bin in which anything was measured."""
+        known = np.flatnonzero(np.isfinite(self.intensity).any(axis=0))
+        return float(self.edges_deg[known[0]]), float(self.edges_deg[known[-1] + 1])
+
 
 def pattern_map(run: RunSeries, *, told: Callable[[int], None]) -> PatternMap | None:
     """Mean patterns of at most 300 groups of frames; None where the file has no pattern.

@@ -37,7 +37,7 @@ def pristine_cycled_figures(run: RunSeries, patterns: PatternMap) -> Iterator[Re
     _draw_ends(above, x, first, last)
     _draw_difference(below, x, difference, sigma)
     _draw_broad(foot, x, smooth, run)
-    above.set_xlim(patterns.edges_deg[0], patterns.edges_deg[-1])
+    above.set_xlim(*patterns.range_deg)
     figure.align_ylabels()
     caption = (
         f"Mean patterns of the start ({first.when}) and the end ({last.when}) of the run, and their "
@@ -107,16 +107,19 @@ def _running_median(values: FloatArray) -> FloatArray:
     half = max(2, round(values.size * _SMOOTHED_SHARE / 2))
     padded = np.pad(values, half, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    known = np.isfinite(windows).any(axis=1)
+    # Where most of a window lies beyond the data, a median of the few bins left is no broad change.
+    known = np.isfinite(values) & (np.isfinite(windows).sum(axis=1) > half)
     result = np.full(values.size, np.nan)
     result[known] = np.nanmedian(windows[known], axis=1)
     return result
 
 
 def _room(difference: FloatArray) -> tuple[float, float]:
-    low, high = np.nanpercentile(difference, (0.2, 99.8)) if np.isfinite(difference).any() else (-1.0, 1.0)
-    width = max(float(high - low), 1e-9)
-    return float(low - 0.1 * width), float(high + 0.35 * width)
+    """Limits that show all of it, with space below for the legend."""
+    known = difference[np.isfinite(difference)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (-1.0, 1.0)
+    width = max(high - low, 1e-9)
+    return low - 0.35 * width, high + 0.1 * width
 
 
 def _span(from_h: float, to_h: float) -> str:

@@ -58,6 +58,7 @@ def _draw_image(axes: Axes, patterns: PatternMap) -> None:
         bar.ax.xaxis.set_major_formatter(ScalarFormatter())
         bar.ax.xaxis.set_minor_formatter(NullFormatter())
     bar.set_label(f"intensity (arb. units, {scale} scale)")
+    axes.set_xlim(*patterns.range_deg)
     axes.set_xlabel("2θ (°)")
     axes.set_ylabel("time since the first pattern (h)")
 
@@ -121,7 +122,7 @@ def _stack(patterns: PatternMap) -> ReportFigure:
             f"{patterns.time_h[chosen[place]]:.1f} h", (1.0, _last(row) + place * step),
             xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7,
         )  # fmt: skip
-    axes.set_xlim(patterns.edges_deg[0], patterns.edges_deg[-1])
+    axes.set_xlim(*patterns.range_deg)
     axes.set_xlabel("2θ (°)")
     axes.set_ylabel("square root of the intensity, each shifted up (arb. units)")
     axes.set_yticks([])
