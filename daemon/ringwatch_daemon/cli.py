@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from threading import Event as StopRequest
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -20,6 +21,9 @@ from rich.logging import RichHandler
 
 from ringwatch_daemon.core.errors import InputFileError, SettingsError
 from ringwatch_pipelines.errors import CorrectionError, GeometryError, PhaseError, RingwatchError
+
+if TYPE_CHECKING:
+    from ringwatch_daemon.client import Subscription
 
 FAILED, WRONG_INPUT = 1, 2
 WRONG_INPUTS = (SettingsError, InputFileError, GeometryError, CorrectionError, PhaseError)
@@ -131,18 +135,37 @@ def simulate(
 
 
 @cli.command()
-def watch(
+def watch(  # noqa: PLR0917 - a command's arguments
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="as in tcp://127.0.0.1:5606")],
     snapshot_endpoint: Annotated[str | None, typer.Option(help="late joiners' socket; the next port")] = None,
     server_key: Annotated[str | None, typer.Option(help="the publisher's public CURVE key")] = None,
     timeout: Annotated[float | None, typer.Option(help="longest silence to bear, in seconds")] = None,
+    page: Annotated[
+        int | None, typer.Option(metavar="PORT", help="as a page for browsers instead; 0 takes a free port", min=0)
+    ] = None,
+    page_host: Annotated[str, typer.Option(help="who may reach the page; this machine only by default")] = "127.0.0.1",
 ) -> None:
     """Show a run live, from its start on."""
     from ringwatch_daemon.client import subscribe  # noqa: PLC0415
     from ringwatch_daemon.dashboard.terminal import show  # noqa: PLC0415
 
     with subscribe(endpoint, snapshot_endpoint=snapshot_endpoint, server_key=server_key, timeout_s=timeout) as messages:
-        show(messages)
+        if page is None:
+            show(messages)
+        else:
+            _show_page(messages, host=page_host, port=page)
+
+
+def _show_page(messages: "Subscription", *, host: str, port: int) -> None:
+    """Serve the page, one run after the other, until Ctrl-C."""
+    from ringwatch_daemon.dashboard.page.model import PageModel  # noqa: PLC0415
+    from ringwatch_daemon.dashboard.page.server import PageServer  # noqa: PLC0415
+
+    model = PageModel()
+    with PageServer(model, host=host, port=port) as server, suppress(KeyboardInterrupt):
+        typer.echo(f"{server.address} shows the run; Ctrl-C ends it")
+        for message in messages:
+            model.take(message)
 
 
 @cli.command()

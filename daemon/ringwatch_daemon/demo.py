@@ -11,6 +11,8 @@ from rich.console import Console
 from ringwatch_daemon.client import Subscription, subscribe
 from ringwatch_daemon.core.wire import StreamMessage
 from ringwatch_daemon.daemon_process import DaemonProcess
+from ringwatch_daemon.dashboard.page.model import PageModel
+from ringwatch_daemon.dashboard.page.server import PageServer, follow
 from ringwatch_daemon.dashboard.terminal import show
 from ringwatch_daemon.examples import CONFIGURATION, example_folder
 from ringwatch_daemon.local_beamline import SimulatedBeamline, free_ports, free_tcp_pair
@@ -57,8 +59,11 @@ def run_demo(*, frames: int, speed: float | None, directory: Path, console: Cons
             beamline.wait_ready()
             daemon.wait_connected()
             put(f"{PREFIX}cam1:Acquire", 1)
-            with subscribe(endpoint) as messages:
-                show(_until_done(messages, frames, daemon), console=console, expected_frames=frames)
+            model = PageModel()
+            with subscribe(endpoint) as messages, PageServer(model) as page:
+                console.print(f"also as a page, while it runs: {page.address}", highlight=False)
+                told = follow(_until_done(messages, frames, daemon), model)
+                show(told, console=console, expected_frames=frames)
     except KeyboardInterrupt:
         console.print("stopped by hand")
     if not output.exists():

@@ -13,6 +13,7 @@
       WireError                 a message on a socket is not one of ours
       ReportError               a report cannot be made here
       StoppedError              somebody asked to stop before all was done
+      PageError                 the page cannot be served
       SubscriptionError         a subscriber cannot reach or understand the publisher
 
 A message is one sentence: what was expected, what came, and from which PV, file or frame.
@@ -63,3 +64,7 @@ class StoppedError(RingwatchError):
 
 class SubscriptionError(RingwatchError):
     """A subscriber cannot reach or understand the publisher."""
+
+
+class PageError(RingwatchError):
+    """The page cannot be served."""
