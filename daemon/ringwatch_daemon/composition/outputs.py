@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ringwatch_daemon.composition.run_plan import RunPlan
 from ringwatch_daemon.core.clock import NS_PER_S, Clock
-from ringwatch_daemon.core.errors import SettingsError
+from ringwatch_daemon.core.errors import SettingsError, StorageError
 from ringwatch_daemon.core.intake import Overflow
 from ringwatch_daemon.core.ports import Sink
 from ringwatch_daemon.core.records import RunStart
@@ -22,6 +22,7 @@ from ringwatch_daemon.sinks.run_parts import parts_there
 from ringwatch_daemon.sinks.sequence_mark import SequenceMark
 from ringwatch_daemon.sinks.zmq_publisher import CurveKeys, ZmqPublisher
 from ringwatch_daemon.workers.frame_spool import FrameSpool, SpooledFrame, SpoolRelease
+from ringwatch_pipelines.errors import RingwatchError
 
 UNPUBLISHED_S = 1.0
 """Longest time that results wait for the file of a run that nobody listens to."""
@@ -71,11 +72,15 @@ def written_run(plan: RunPlan, begin: Callable[[], RunStart], clock: Clock, *, r
     ------
     SettingsError
         There is no place for the file.
+    StorageError
+        The disk of a service does not take it now.
     """
     cut_off = _cut_off_run(plan, begin(), clock) if resumable else None
     path = cut_off.path if cut_off is not None else plan.output or _path_of(plan.settings, clock)
     if cut_off is None:
-        _require_writable(path, overwrite=plan.overwrite)
+        _require_free(path, overwrite=plan.overwrite)
+        # A service is started again, and the disk may be back by then; a call has to be mended.
+        _require_writable(path, StorageError if plan.resumable else SettingsError)
     return WrittenRun(path, cut_off, _spool_of(plan, path))
 
 
@@ -105,17 +110,23 @@ def _path_of(settings: Settings, clock: Clock) -> Path:
     return settings.run.directory / f"{settings.run.name}-{started:%Y%m%dT%H%M%SZ}.h5"
 
 
-def _require_writable(output: Path, *, overwrite: bool) -> None:
-    """Raise SettingsError now, and not hours later with the first frame, where the file could not be made."""
+def _require_free(output: Path, *, overwrite: bool) -> None:
+    """Raise SettingsError where a file would be written over."""
     for there in (output, *parts_there(output)):
         if there.exists() and not overwrite:
             raise SettingsError(f"expected a file that is not there yet, but {there} is: name another or remove it")
+    if output.is_dir():
+        raise SettingsError(f"expected a file that can be written, but {output} is a folder")
+
+
+def _require_writable(output: Path, wrong: type[RingwatchError]) -> None:
+    """Raise now, and not hours later with the first frame, where the file could not be made."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"expected a folder for {output.name} in {output.parent}: {error.strerror}") from error
-    if output.is_dir() or not os.access(output.parent, os.W_OK):
-        raise SettingsError(f"expected a file that can be written, but {output} cannot be")
+        raise wrong(f"expected a folder for {output.name} in {output.parent}: {error.strerror}") from error
+    if not os.access(output.parent, os.W_OK):
+        raise wrong(f"expected a file that can be written, but {output} cannot be")
 
 
 def _cut_off_run(plan: RunPlan, start: RunStart, clock: Clock) -> CutOffRun | None:

@@ -1,5 +1,6 @@
 """Finds a run that was cut off, and reads from its file what the next process has to know."""
 
+import errno
 import logging
 import os
 from collections import Counter
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_daemon.core.clock import NS_PER_S
-from ringwatch_daemon.core.errors import InputFileError
+from ringwatch_daemon.core.errors import InputFileError, StorageError
 from ringwatch_daemon.core.ledger import REMEMBERED_IDS, EnteredRow
 from ringwatch_daemon.core.records import CyclerClock, CyclingSamples, FrameState, Totals
 from ringwatch_daemon.core.resumption import FramesOfCell, Resumption, WaitingFrame
@@ -32,6 +33,8 @@ from ringwatch_pipelines.cell.clock import ClockEstimate, ClockMethod, ClockRela
 from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
 
 LOG = logging.getLogger(__name__)
+DISK_TROUBLE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE)
+"""What a disk says that may take the run again later: no reason to begin another one."""
 NEWEST_ROWS = 2 * REMEMBERED_IDS
 _ROWS_AT_ONCE = 100_000
 
@@ -64,11 +67,18 @@ def find_cut_off_run(place: Path, *, fingerprint: str, max_age_s: float, now_ns:
         What the run must have in common with the one that is to go on with it.
     max_age_s
         Longest time since its last write.
+
+    Raises
+    ------
+    StorageError
+        There is one, and its disk does not take it now.
     """
     for output in sorted(_outputs(place), key=_age_key, reverse=True):
         try:
             found = _readable(output, fingerprint=fingerprint, max_age_s=max_age_s, now_ns=now_ns)
         except (InputFileError, OSError, KeyError, ValueError, RuntimeError, SealError) as error:
+            if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+                raise StorageError(f"the run of {output} cannot be taken up now: {error.strerror}") from error
             LOG.warning("%s was cut off and is not resumed: %s", output, error)
             continue
         if found is not None:
