@@ -356,7 +356,7 @@ class Analyser:
             self._told_offset = True
             text = "the detector takes its own dark off its frames; no other dark is taken off, counts below it are cut"
             notices.append(Notice("OFFSET_SUBTRACTED", text, standing=True))
-        if not self._rings_checked:
+        if not self._rings_checked and frame.image.shape == self._recipe.geometry.shape:
             notices.extend(self._check_rings(frame, dark))
         return tuple(notices)
 

@@ -87,7 +87,8 @@ class SeveralCells:
     @property
     def needs_images(self) -> bool:
         """Whether the next light frames have to bring their images, counted or not; once false, it stays so."""
-        unchecked = any(not memory.rings_checked for memory in self._waiting.values())
+        # A source asks from its own thread.
+        unchecked = any(not memory.rings_checked for memory in tuple(self._waiting.values()))
         return unchecked or self._analysers[self._current].needs_images
 
     def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
@@ -119,9 +120,10 @@ class SeveralCells:
             return
         before = self._analysers[self._current].memory()
         self._waiting[self._current] = without_detector(before)
-        waiting = self._waiting.pop(name)
-        self._analysers[name].recall(with_detector_of(before, waiting))
+        self._analysers[name].recall(with_detector_of(before, self._waiting[name]))
         self._current = name
+        # Last of all, so that `needs_images` misses no cell at any moment.
+        del self._waiting[name]
 
 
 class SeveralScannedCells:

@@ -54,7 +54,7 @@ class ReadingThreads:
 
     def __init__(self, reading: FrameReading, *, threads: int | None = None) -> None:
         self._reading = reading
-        count = threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
+        count = threads or min(_cores(), MOST_THREADS)
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="reader")
         self.ahead = count + 1
 
@@ -65,6 +65,11 @@ class ReadingThreads:
     def close(self) -> None:
         """Wait for what is being read; what only waits is not read any more."""
         self._pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    """Cores that this process may use; all there are where the system does not tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(slots=True)
