@@ -14,11 +14,10 @@ from ringwatch_daemon.composition.outputs import sinks_of, written_run
 from ringwatch_daemon.composition.reading import source_of
 from ringwatch_daemon.composition.run_plan import RunPlan
 from ringwatch_daemon.composition.science import science_of
-from ringwatch_daemon.core.channels import Channel
 from ringwatch_daemon.core.clock import SystemClock
 from ringwatch_daemon.core.heartbeat import Heartbeat
 from ringwatch_daemon.core.intake import Intake, Overflow
-from ringwatch_daemon.core.records import Record
+from ringwatch_daemon.core.record_channel import RecordChannel
 from ringwatch_daemon.core.service_notify import ServiceNotifier
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_daemon.sinks.service_status import ServiceStatus
@@ -114,7 +113,7 @@ def build_run(plan: RunPlan) -> Run:
     science.go_on_from(written.resumption)
     intake = Intake(capacity=settings.detector.queue_frames, overflow=plan.overflow, clock=clock, spool=written.spool)
     intake.take_up(written.waiting())
-    records: Channel[Record] = Channel("records", RECORDS_CAPACITY)
+    records = RecordChannel("records", RECORDS_CAPACITY)
     cells = cell_sides(settings, clock)
     heartbeat = plan.heartbeat or Heartbeat(beat=lambda _: None, every_s=BEAT_S, clock=clock)
     parts = AnalysisParts(
