@@ -119,6 +119,7 @@ class PvaSource:
 @contextmanager
 def _network(config: PvaSourceConfig) -> Iterator[tuple[Context, ThreadedWorkQueue]]:
     """A client with one thread for all subscriptions, so that events keep their order."""
+    logging.getLogger("p4p.client.thread").addFilter(_is_no_early_answer)
     queue = ThreadedWorkQueue(name="ringwatch-pva", maxsize=0, daemon=True)
     queue.start()
     # nt=False: p4p's own unwrapping raises on a compressed frame, which ends the subscription.
@@ -128,6 +129,11 @@ def _network(config: PvaSourceConfig) -> Iterator[tuple[Context, ThreadedWorkQue
     finally:
         context.close()
         queue.stop()
+
+
+def _is_no_early_answer(record: logging.LogRecord) -> bool:
+    """Whether p4p tells of something else than an answer that came too early; `_Subscription` sees to those."""
+    return not record.getMessage().startswith("Lost Subscription update")
 
 
 def _note(state: DetectorState, pv: str, value: Any) -> None:
@@ -148,12 +154,20 @@ class _Subscription:
         handle: Callable[[Any], None],
         request: str | None = None,
     ) -> None:
-        self._begin: Callable[[], Any] = lambda: context.monitor(
+        self._monitor_now: Callable[[], Any] = lambda: context.monitor(
             pv, self._event, request=request, notify_disconnect=True, queue=queue
         )
+        self._queue = queue
         self._handle = handle
         self._ended_s: float | None = None
         self._monitor = self._begin()
+
+    def _begin(self) -> Any:
+        monitor = self._monitor_now()
+        # A server that answers before p4p has noted the subscription wakes nobody, and no event would wake it again:
+        # so look once by ourselves.
+        self._queue.push(monitor._handle)
+        return monitor
 
     def _event(self, value: Any) -> None:
         try:
