@@ -141,4 +141,5 @@ def build_run(plan: RunPlan) -> Run:
         ),
         cyclers=tuple(cell.stage for cell in cells if cell.stage is not None),
         ended=heartbeat.ended,
+        silent=heartbeat.silent,
     )

@@ -32,6 +32,7 @@ class Heartbeat:
         self._working: set[str] = set()
         self._awaited: set[str] = set()
         self._worked = False
+        self._turned_s: dict[str, float] = {}
         self._next_s = clock.monotonic_s()
         self._lock = threading.Lock()
 
@@ -40,6 +41,7 @@ class Heartbeat:
         with self._lock:
             self._working.add(name)
             self._awaited.add(name)
+            self._turned_s[name] = self._clock.monotonic_s()
         return partial(self._turned, name)
 
     def ended(self, name: str) -> None:
@@ -48,11 +50,17 @@ class Heartbeat:
             self._working.discard(name)
             self._awaited.discard(name)
 
+    def silent(self, for_s: float) -> tuple[str, ...]:
+        """The stages that work and have not turned over for so long."""
+        with self._lock:
+            since_s = self._clock.monotonic_s() - for_s
+            return tuple(sorted(name for name in self._working if self._turned_s[name] < since_s))
+
     def _turned(self, name: str, worked: bool) -> None:
         with self._lock:
             self._awaited.discard(name)
             self._worked |= worked
-            now_s = self._clock.monotonic_s()
+            now_s = self._turned_s[name] = self._clock.monotonic_s()
             if self._awaited or now_s < self._next_s:
                 return
             self._awaited = set(self._working)

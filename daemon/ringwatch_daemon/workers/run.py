@@ -15,6 +15,8 @@ from ringwatch_daemon.workers.sink_stage import SinkStage
 
 LOG = logging.getLogger(__name__)
 LOOK_S = 0.2
+SILENT_S = 60.0
+"""Longer than the longest honest turn of a stage: the first frame after an installation, which compiles."""
 SOURCE_STOP_S = 10.0
 """How long a source may take to let go of its connection before the run ends without it."""
 
@@ -64,6 +66,9 @@ class Run:
         One for each cell that has one.
     ended
         Hears the name of each stage that has ended, well or not: ``source``, ``analysis``, ``sinks``, ``cycler 1``.
+    silent
+        Tells which stages have not turned over for so many seconds. A watchdog ends the process over it where there is
+        one; where there is none, the log says so.
     """
 
     def __init__(
@@ -75,7 +80,9 @@ class Run:
         sinks: SinkStage,
         cyclers: tuple[CyclerStage, ...] = (),
         ended: Callable[[str], None] = lambda _: None,
+        silent: Callable[[float], tuple[str, ...]] = lambda _: (),
     ) -> None:
+        self._silent = silent
         self._source = source
         self._intake = intake
         self._analysis = analysis
@@ -109,7 +116,7 @@ class Run:
             thread.start()
         on_ready()
         source = threads.pop("source")
-        why = _wait_for_end(source, stop, failures)
+        why = self._wait_for_end(source, stop, failures)
         on_stopping(why)
         # A source that waits for room in the intake gives up here; others see `stop` by themselves.
         self._intake.close(why, failed=bool(failures))
@@ -119,6 +126,19 @@ class Run:
             thread.join()
         if failures:
             raise failures[0].error
+
+    def _wait_for_end(self, source: threading.Thread, stop: StopRequest, failures: list[_Failure]) -> str:
+        """Wait until the source has ended or everybody is asked to stop, and say why."""
+        told: tuple[str, ...] = ()
+        while source.is_alive() and not stop.is_set():
+            source.join(LOOK_S)
+            silent = self._silent(SILENT_S)
+            if silent and silent != told:
+                LOG.error("%s: nothing has moved for %g s; a restart would help", " and ".join(silent), SILENT_S)
+            told = silent
+        if failures:
+            return f"the {failures[0].stage} failed: {failures[0].error}"
+        return "a stop was asked for" if stop.is_set() else "the source ended"
 
     def _threads(
         self, stop: StopRequest, cycler_stop: StopRequest, failures: list[_Failure]
@@ -133,15 +153,6 @@ class Run:
         return {
             name: _StageThread(name, do, stop=stop, failures=failures, ended=self._ended) for name, do in work.items()
         }
-
-
-def _wait_for_end(source: threading.Thread, stop: StopRequest, failures: list[_Failure]) -> str:
-    """Wait until the source has ended or everybody is asked to stop, and say why."""
-    while source.is_alive() and not stop.is_set():
-        source.join(LOOK_S)
-    if failures:
-        return f"the {failures[0].stage} failed: {failures[0].error}"
-    return "a stop was asked for" if stop.is_set() else "the source ended"
 
 
 def _let_go(source: threading.Thread) -> None:

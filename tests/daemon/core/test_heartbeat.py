@@ -24,6 +24,21 @@ def heartbeat(clock: ManualClock, beats: list[bool]) -> Heartbeat:
     return Heartbeat(beat=beats.append, every_s=EVERY_S, clock=clock)
 
 
+def test_a_stage_that_does_not_turn_over_is_named_and_one_that_has_ended_is_not(
+    clock: ManualClock, heartbeat: Heartbeat
+) -> None:
+    turned = {name: heartbeat.stage(name) for name in ("analysis", "sinks")}
+    clock.go_on(61.0)
+    assert heartbeat.silent(60.0) == ("analysis", "sinks")
+    turned["sinks"](False)
+    assert heartbeat.silent(60.0) == ("analysis",)
+    turned["analysis"](True)
+    assert heartbeat.silent(60.0) == ()
+    clock.go_on(61.0)
+    heartbeat.ended("sinks")
+    assert heartbeat.silent(60.0) == ("analysis",)
+
+
 def test_it_beats_when_the_last_stage_has_turned_over(heartbeat: Heartbeat, beats: list[bool]) -> None:
     analysis, sinks = heartbeat.stage("analysis"), heartbeat.stage("sinks")
     analysis(False)

@@ -40,6 +40,7 @@ def run_of(
     overflow=Overflow.WAIT,
     records_capacity=4,
     stop=None,
+    silent=lambda _: (),
     on_ready=lambda: None,
     on_stopping=lambda _: None,
 ):
@@ -62,6 +63,7 @@ def run_of(
         analysis=AnalysisStage(parts),
         sinks=SinkStage(records=records, sinks=tuple(sinks)),
         cyclers=(CyclerStage(reader=cycler, found=found),) if cycler else (),
+        silent=silent,
     )
     run.execute(stop or threading.Event(), on_ready=on_ready, on_stopping=on_stopping)
 
@@ -127,6 +129,22 @@ def test_an_analysis_that_fails_ends_the_run_while_source_and_cycler_wait_for_ro
 def test_a_cycler_that_breaks_its_contract_ends_the_run():
     with pytest.raises(KeyError):
         run_of(ListSource([], wait_for_stop=True), sinks=[ListSink()], cycler=ScriptedCycler(KeyError("voltage")))
+
+
+def test_a_stage_that_hangs_is_named_in_the_log_once(caplog):
+    looks = iter([(), ("analysis",), ("analysis",), ("analysis",)])
+    stop = threading.Event()
+
+    def silent(for_s):
+        names = next(looks, None)
+        if names is None:
+            stop.set()
+        return names or ()
+
+    run_of(ListSource([], wait_for_stop=True), sinks=[ListSink()], silent=silent, stop=stop)
+    said = [record.getMessage() for record in caplog.records if "moved" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("analysis: nothing has moved for 60 s")
 
 
 def test_readiness_is_told_once_the_stages_stand():
