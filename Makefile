@@ -7,8 +7,10 @@ FRAMES ?= 240
 SPEED ?=
 SEEDS ?= 1 2 3 4
 HOURS ?= 340
+SEED ?=
+ROUNDS ?= 200
 
-.PHONY: help setup demo check test systemd-test accuracy bench clean
+.PHONY: help setup demo check test systemd-test chaos accuracy bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -36,6 +38,9 @@ test: $(READY)  ## the tests, fast ones first
 
 systemd-test: $(READY)  ## the service under a booted systemd, where root may boot one
 	$(BIN)/python tests/systemd/run.py
+
+chaos: $(READY)  ## kills, faults and nonsense at random moments, from a seed: SEED= ROUNDS=200
+	PYTHONPATH=tests $(BIN)/python -m chaos.run $(if $(SEED),--seed $(SEED)) --rounds $(ROUNDS)
 
 accuracy: $(READY)  ## how right the numbers are, on simulated courses: SEEDS="1 2 3 4" HOURS=340
 	$(BIN)/python tests/accuracy/measure.py --seeds $(SEEDS) --frames $(HOURS)
