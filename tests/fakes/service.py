@@ -104,6 +104,16 @@ class Daemon:
         """Send a signal."""
         self._process.send_signal(number)
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is over."""
+        return self._process.poll() is not None
+
     def wait_end(self) -> int:
         """The exit code, once it has ended."""
         return self._process.wait(PATIENCE_S)

@@ -1,0 +1,213 @@
+"""Holds the file of a run against the detector's own account: is every frame named?"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+
+from chaos.beamline import Silence
+from chaos.violations import Violation
+from ringwatch_simulators.served import ServedFrame
+
+ON_THE_WAY_NS = 300_000_000
+"""So long a frame may be under way inside a dying IOC, or before a daemon that stops."""
+APART = ("DUPLICATE", "LATE")
+"""Reasons of rows that say nothing about the way of the counter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the file says of a frame."""
+
+    unique_id: int
+    received_ns: int
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One stretch of the detector's counter that only went up."""
+
+    frames: tuple[ServedFrame, ...]
+    ended_ns: int
+    """When the next stretch began; the end of time for the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """When the daemon and its detector could not hear each other.
+
+    Parameters
+    ----------
+    silences
+        When the daemon could not hear.
+    deaths_ns
+        When an IOC was killed.
+    """
+
+    silences: tuple[Silence, ...]
+    deaths_ns: tuple[int, ...] = ()
+
+    def may_miss(self, frame: ServedFrame, epoch: Epoch) -> bool:
+        """Whether a frame that none of its stretch followed may have been seen by nobody."""
+        if any(0 <= death_ns - frame.counted_ns < ON_THE_WAY_NS for death_ns in self.deaths_ns):
+            return True
+        last_ns = epoch.frames[-1].counted_ns
+        return any(
+            silence.began_ns - ON_THE_WAY_NS <= frame.counted_ns and silence.ended_ns >= last_ns
+            for silence in self.silences
+        )
+
+
+@dataclass(slots=True)
+class Account:
+    """How the frames of a run ended.
+
+    Parameters
+    ----------
+    unseen
+        Frames at the end of a stretch of the counter that died inside their IOC, or passed while nobody listened.
+    unnamed
+        Frames that should stand in the file and do not.
+    """
+
+    served: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    unseen: int = 0
+    unnamed: list[str] = field(default_factory=list)
+
+    def add(self, other: "Account") -> None:
+        """Count another run as well."""
+        self.served += other.served
+        self.states += other.states
+        self.reasons += other.reasons
+        self.unseen += other.unseen
+        self.unnamed += other.unnamed
+
+
+def rows_of(path: Path) -> list[Row]:
+    """The whole rows of a run, which may still grow."""
+    with h5py.File(path) as file:
+        count = int(file["entry/ledger/rows"][()])
+        columns = [file[f"entry/frames/{name}"][:count] for name in ("unique_id", "received_ns", "state", "reason")]
+    return [
+        Row(int(unique_id), int(received_ns), state.decode(), reason.decode())
+        for unique_id, received_ns, state, reason in zip(*columns, strict=True)
+    ]
+
+
+def epochs_of(served: Sequence[ServedFrame]) -> list[Epoch]:
+    """The account by stretches of the counter."""
+    stretches: list[list[ServedFrame]] = []
+    for frame in served:
+        if not stretches or frame.unique_id <= stretches[-1][-1].unique_id:
+            stretches.append([])
+        stretches[-1].append(frame)
+    ends = [stretch[0].counted_ns for stretch in stretches[1:]] + [2**63 - 1]
+    return [Epoch(tuple(stretch), ended_ns) for stretch, ended_ns in zip(stretches, ends, strict=True)]
+
+
+def account_of(
+    rows: Sequence[Row],
+    served: Sequence[ServedFrame],
+    *,
+    hearing: "Hearing",
+    stopped_ns: int | None,
+) -> Account:
+    """Match the rows of a run with the frames that were served.
+
+    Parameters
+    ----------
+    stopped_ns
+        When it was asked to stop: what came after may be missing. None while the run goes on: then what follows the
+        newest row may be on its way.
+    """
+    account = Account(
+        states=Counter(row.state for row in rows),
+        reasons=Counter(f"{row.state} {row.reason}" for row in rows if row.reason),
+    )
+    epochs = epochs_of(served)
+    named = _named_by_epoch(rows, epochs)
+    first, last = min(named), max(named)
+    for number in range(first, last + 1):
+        begins = min(named[number]) if number == first else 0
+        ends_ns = (stopped_ns or 0) - ON_THE_WAY_NS if number == last else 2**63
+        _hold(account, epochs[number], named.get(number, set()), hearing, begins=begins, ends_ns=ends_ns)
+    return account
+
+
+def _hold(account: Account, epoch: Epoch, named: set[int], hearing: Hearing, *, begins: int, ends_ns: int) -> None:
+    newest = max(named, default=0)
+    for frame in epoch.frames:
+        if frame.unique_id < begins:
+            continue
+        if frame.unique_id > newest and frame.counted_ns > ends_ns:
+            return
+        account.served += 1
+        if frame.unique_id in named:
+            continue
+        if frame.unique_id > newest and hearing.may_miss(frame, epoch):
+            account.unseen += 1
+        else:
+            account.unnamed.append(f"frame {frame.unique_id} of the stretch up to {epoch.frames[-1].unique_id}")
+
+
+def _named_by_epoch(rows: Sequence[Row], epochs: Sequence[Epoch]) -> dict[int, set[int]]:
+    """Unique ids in the file, by the stretch they belong to.
+
+    A lost frame has no time: it belongs to the stretch of the frame before it while it goes on from there, else to
+    that of the frame after it.
+    """
+    named: dict[int, set[int]] = {}
+    at, newest = -1, 0
+    waiting: list[int] = []
+    for row in rows:
+        if row.unique_id < 0:
+            continue
+        if not row.received_ns:
+            waiting.append(row.unique_id)
+            continue
+        if row.reason in APART:
+            continue
+        before, (at, newest) = (at, newest), _place(row, epochs, at, newest)
+        for unique_id in _of_stretch_before(waiting, before[1]) if before[0] != at else ():
+            named.setdefault(before[0], set()).add(unique_id)
+            waiting.remove(unique_id)
+        named.setdefault(at, set()).update((*waiting, row.unique_id))
+        waiting.clear()
+    if waiting and at >= 0:
+        named[at].update(waiting)
+    if not named:
+        raise Violation("the file of the run holds no frame that came")
+    return named
+
+
+def _of_stretch_before(waiting: Sequence[int], newest: int) -> list[int]:
+    """Lost frames that go on from the newest one before them."""
+    return [
+        unique_id
+        for unique_id, expected in zip(waiting, _count_from(newest + 1), strict=False)
+        if unique_id == expected
+    ]
+
+
+def _count_from(first: int) -> Iterator[int]:
+    while True:
+        yield first
+        first += 1
+
+
+def _place(row: Row, epochs: Sequence[Epoch], at: int, newest: int) -> tuple[int, int]:
+    """The stretch and the new place in it of a frame that came."""
+    if at >= 0 and row.unique_id > newest and row.unique_id <= epochs[at].frames[-1].unique_id:
+        return at, row.unique_id
+    for number in range(len(epochs) - 1, at, -1):
+        if epochs[number].frames[0].counted_ns <= row.received_ns and (
+            row.unique_id <= epochs[number].frames[-1].unique_id
+        ):
+            return number, row.unique_id
+    raise Violation(f"row of frame {row.unique_id} stands in the file, and the detector served no such frame then")
