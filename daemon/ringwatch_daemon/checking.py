@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ringwatch_daemon.composition.cell_recipes import recipes_of_cells
+from ringwatch_daemon.composition.disk_need import disk_need
 from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_recipe_from_settings
 from ringwatch_daemon.settings import CyclerSettings, ScanSettings, Settings
 from ringwatch_daemon.settings_file import load_settings
@@ -80,6 +81,7 @@ def _what_is_done(settings: Settings) -> list[tuple[str, str]]:
         ("distance", f"{1e3 * geometry.distance_m:.2f} mm at {1e10 * geometry.wavelength_m:.5f} angstrom"),
         ("dark", darks + (", required" if recipe.dark_required else "")),
         ("bins", f"{edges_deg.size - 1} from {edges_deg[0]:.4f} to {edges_deg[-1]:.4f} degree, {empty} empty"),
+        ("disk", disk_need(settings, analyser)),
     ]
     phases = [(track.name, _phase_text(track)) for track in analyser.blank().phases]
     return rows + phases + _hump(recipe.fit, analyser)

@@ -3,6 +3,7 @@
 Readers follow the file in SWMR mode, where nothing can be added later: no group, dataset or attribute.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -162,6 +163,11 @@ def frame_fields(start: RunStart) -> tuple[Field, ...]:
     """Every (frames, ...) dataset of the run."""
     fixed = (*_pattern_fields(start), *_ledger_fields(), *_tracking_fields(start.columns), *_cell_fields())
     return (*fixed, *_name_of_cell("frames", several_cells=bool(start.cells)))
+
+
+def bytes_a_frame(start: RunStart) -> int:
+    """What the row of a frame takes in the file, over all its datasets; nothing is compressed."""
+    return sum(np.dtype(field.dtype).itemsize * math.prod(field.shape) for field in frame_fields(start))
 
 
 def sample_fields(*, several_cells: bool = False) -> tuple[Field, ...]:

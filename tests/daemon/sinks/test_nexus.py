@@ -16,6 +16,7 @@ from ringwatch_daemon.core.columns import STATE_WIDTH
 from ringwatch_daemon.core.errors import SinkError
 from ringwatch_daemon.core.records import FrameState, LedgerCorrection, Provenance, Reason
 from ringwatch_daemon.sinks.nexus import NexusFile
+from ringwatch_daemon.sinks.nexus_layout import bytes_a_frame
 from ringwatch_pipelines.cell.cycling import Coupling
 from ringwatch_pipelines.results import FitState, PeakState, Refusal
 
@@ -330,6 +331,22 @@ def test_many_more_rows_than_a_batch_all_arrive(tmp_path):
     with h5py.File(tmp_path / "r.h5") as file:
         assert np.array_equal(file["entry/azint1d/I"][:, -1], range(1500))
         assert np.array_equal(file["entry/cycling/step"], range(20_000))
+
+
+@pytest.mark.parametrize(("bins", "peaks"), [(300, 20)])
+def test_a_frame_takes_the_bytes_that_are_told_for_it(tmp_path, bins, peaks):
+    # Whole chunks of every dataset: 1024 rows.
+    sizes = []
+    for rows in (1024, 3072):
+        path = tmp_path / f"{rows}.h5"
+        sink = NexusFile(path=path)
+        sink.accept(records.run_start(bins=bins, peaks=peaks))
+        for row in range(rows):
+            sink.accept(records.lost_record(row))
+        sink.close()
+        sizes.append(path.stat().st_size)
+    told = bytes_a_frame(records.run_start(bins=bins, peaks=peaks))
+    assert told == pytest.approx((sizes[1] - sizes[0]) / 2048, rel=0.02)
 
 
 def test_a_run_without_frames_is_a_valid_file(tmp_path):
