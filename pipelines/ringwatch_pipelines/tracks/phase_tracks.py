@@ -163,7 +163,8 @@ def _joint_presence(fit: PatternFit, layout: PhaseLayout, seen: NDArray[np.bool_
         covariance=fit.covariance[np.ix_(rows, rows)],
         expected=layout.group_strengths[groups],
     )
-    return presence(value=z, sigma=1.0)
+    # Where the model does not describe the pattern, what it leaves is its noise.
+    return presence(value=z, sigma=float(np.sqrt(max(fit.chi_square, 1.0))))
 
 
 def _lattice(fit: PatternFit, layout: PhaseLayout, *, known: bool) -> tuple[tuple[str, Estimate], ...]:
