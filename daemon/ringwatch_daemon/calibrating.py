@@ -45,6 +45,8 @@ PONI, SETTINGS, RECORD, FIGURE = "calibrated.poni", "calibrated.toml", "calibrat
 MOST_FRAMES = 64
 WHOLE_RINGS = 0.7
 """Part of the residuals from which on it is said that they are those of whole rings."""
+NOTABLE = 0.02
+"""Part of a line's width below which nobody minds where a whole ring lies."""
 NS_PER_S = 1_000_000_000
 
 
@@ -266,7 +268,7 @@ def _summary(outcome: CalibrationOutcome) -> list[str]:
         f"{np.unique(found.positions.line).size} rings in {fit.used.size} places, {np.sum(~fit.used)} of them far off; "
         f"residual {1e3 * fit.rms_deg:.3f} millidegree rms, of whole rings {1e3 * fit.ring_rms_deg:.3f}"
     )
-    if fit.ring_rms_deg > WHOLE_RINGS * fit.rms_deg:
+    if fit.ring_rms_deg > max(WHOLE_RINGS * fit.rms_deg, NOTABLE * float(np.median(found.positions.fwhm_deg))):
         lines.append(
             "whole rings lie off together, which no place of a flat detector mends: "
             "distortion of the detector, wrong spacings, or a wrong wavelength"
