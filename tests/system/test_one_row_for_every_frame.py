@@ -17,7 +17,7 @@ COUNTING = ("--shape", "256x256", "--start-paused")
 OUTAGE_S = 1.5
 RATE_HZ = 40
 ON_THE_WAY = 3
-"""Newest frames that may die with their IOC, unseen by anybody."""
+"""Newest frames of a killed IOC whose number, too, may die in its queues; what its counter told of is named."""
 FRAMES = 200
 
 

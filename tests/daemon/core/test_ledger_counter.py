@@ -116,6 +116,16 @@ def test_a_counter_and_a_clock_that_are_set_back_together_make_a_new_count():
     assert arrive(ledger, 2, 11.5, received=52).verdict is Reason.NONE
 
 
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_our_own_clock_that_steps_leaves_frames_at_their_times_and_names_what_is_lost(step_s):
+    ledger = counting(20)
+    for number in range(21, 41):
+        admission = arrive(ledger, number, number, received=number + step_s)
+        assert admission.timestamp_ns == START + number * SECOND
+        assert admission.flag == ("FUTURE_TIMESTAMP" if step_s < 0 else "")
+    assert len(lost(arrive(ledger, 51, 51, received=51 + step_s))) == 10
+
+
 def test_a_clock_that_is_set_back_in_an_outage_does_not_hide_what_was_lost():
     ledger = counting(50)
     ledger.disconnected()
