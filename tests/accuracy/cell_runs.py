@@ -31,19 +31,21 @@ class SyntheticSource:
             intake.frame(live_frame(self._frames, index))
 
 
-def write_run(scenario: Scenario, folder: Path, *, cycler: str = "") -> Path:
+def write_run(scenario: Scenario, folder: Path, *, cycler: str = "", burn_in_frames: int = 40) -> Path:
     """Simulate a run and analyse it; return its file, with the truth beside it.
 
     Parameters
     ----------
     cycler
         Further settings of the cycler, as TOML.
+    burn_in_frames
+        Frames on which the onsets learn their noise.
     """
     folder.mkdir(parents=True, exist_ok=True)
     frames = SyntheticFrames(scenario, START_NS)
     write_truth(folder / TRUTH, frames)
     _write_cycler(scenario, frames, folder / CYCLER)
-    configuration = _configuration(folder, frames, cycler)
+    configuration = _configuration(folder, frames, cycler, burn_in_frames)
     plan = RunPlan(
         settings=load_settings(configuration),
         configuration=configuration.read_text(encoding="utf-8"),
@@ -70,11 +72,12 @@ def _write_cycler(scenario: Scenario, frames: SyntheticFrames, path: Path) -> No
     cycler.advance(frames.end_ns(len(frames) - 1) + 3600 * 10**9)
 
 
-def _configuration(folder: Path, frames: SyntheticFrames, cycler: str) -> Path:
+def _configuration(folder: Path, frames: SyntheticFrames, cycler: str, burn_in_frames: int) -> Path:
     """The example beamline in front of the simulated detector, with its cycler's file."""
     write_beamline_files(folder, frames)
     text = (example_folder() / CONFIGURATION).read_text(encoding="utf-8")
     for old, new in (
+        ("[onset] ", f"[onset]\nburn_in_frames = {burn_in_frames} "),
         ('"mask.edf.gz"', '"mask.edf"'),
         ("background_terms = 10 ", "background_terms = 24 "),
         ('background_file = "empty_cell.xy"', ""),

@@ -23,6 +23,8 @@ from ringwatch_pipelines.results import Notice
 _REMEMBERED = 200
 _COMPARED = 12
 _S_PER_H = 3600.0
+_LOW_SHARE = 0.85
+"""Of the usual resistance: a half-cycle that ends with less has a step that can be dated."""
 _KINDS = {ShortCircuit.SOFT: "SHORT_CIRCUIT_SOFT", ShortCircuit.HARD: "SHORT_CIRCUIT_HARD"}
 
 
@@ -66,7 +68,7 @@ class CellWatch:
             verdict = verdicts[place]
             if verdict in _KINDS and verdict not in self._told:
                 self._told.add(verdict)
-                began = self._beginning(verdict, found, verdicts, place)
+                began = self._beginning(found, verdicts, place)
                 at_ns = self._timeline.detector_ns(began.timestamp_ns)
                 notices.append(_notice(verdict, found, verdicts, place, replace(began, timestamp_ns=at_ns)))
         self._found.extend(new)
@@ -85,17 +87,13 @@ class CellWatch:
         )
 
     def _beginning(
-        self,
-        verdict: ShortCircuit,
-        found: tuple[HalfCycleResistance, ...],
-        verdicts: tuple[ShortCircuit, ...],
-        place: int,
+        self, found: tuple[HalfCycleResistance, ...], verdicts: tuple[ShortCircuit, ...], place: int
     ) -> Beginning:
-        """When it began: a drop that shows twice running began in the first of the two, or just before it."""
-        usual_ohm = _usual(found, verdicts, place).resistance_ohm
-        first = place - 1 if verdict is ShortCircuit.SOFT and place else place
-        drops = [found[at].resistance_ohm < usual_ohm for at in (first, place)]
-        if first < 1 or not all(drops):
+        """When it began: a drop that is told once it shows twice running began in the first of the two or before."""
+        low_ohm = _LOW_SHARE * _usual(found, verdicts, place).resistance_ohm
+        candidates = (place,) if verdicts[place] is ShortCircuit.HARD else (place - 1, place)
+        first = next((at for at in candidates if at > 0 and found[at].resistance_ohm < low_ohm), None)
+        if first is None:
             return whole_half_cycle(found[place])
         earliest = max(0, first - 1 - _COMPARED)
         samples = self._timeline.samples_after(found[earliest].start_ns - 1)

@@ -88,6 +88,14 @@ def test_wherever_in_a_half_cycle_a_short_circuit_begins_its_date_is_right(phase
     assert notice.sigma_h < 0.2 * HALF_H
 
 
+def test_a_hard_one_after_a_soft_one_has_a_date_of_its_own():
+    samples = with_drop(15.4, 0.55, seed=4)
+    place = (samples.timestamp_ns - START_NS) / HOUR_NS / HALF_H
+    found = notices(replace(samples, voltage_V=samples.voltage_V * np.where(place >= 20.6, 0.03, 1.0)))
+    assert [notice.kind for notice in found] == ["SHORT_CIRCUIT_SOFT", "SHORT_CIRCUIT_HARD"]
+    assert [half_cycle_of(notice) for notice in found] == pytest.approx([15.4, 20.6], abs=0.1)
+
+
 def test_a_cell_that_is_driven_harder_and_is_not_ohmic_is_not_accused():
     """Half of the voltage does not grow with the current, as in a rate test."""
     samples = samples_of(sound(40, 1), seed=1)
