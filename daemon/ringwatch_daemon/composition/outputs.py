@@ -13,7 +13,7 @@ from ringwatch_daemon.core.intake import Overflow
 from ringwatch_daemon.core.ports import Sink
 from ringwatch_daemon.core.records import RunStart
 from ringwatch_daemon.core.resumption import Resumption
-from ringwatch_daemon.settings import Settings, StreamSettings
+from ringwatch_daemon.settings import CyclerSettings, Settings, StreamSettings
 from ringwatch_daemon.sinks.cut_off_run import CutOffRun, find_cut_off_run
 from ringwatch_daemon.sinks.nexus import NexusFile
 from ringwatch_daemon.sinks.resumable_file import ResumableFile, fingerprint_of
@@ -137,7 +137,12 @@ def _cut_off_run(plan: RunPlan, start: RunStart, clock: Clock) -> CutOffRun | No
         fingerprint=fingerprint_of(start),
         max_age_s=plan.resume_within_s,
         now_ns=clock.utc_ns(),
+        has_cycler=any(cycler.kind != "none" for cycler in _cyclers(plan.settings)),
     )
+
+
+def _cyclers(settings: Settings) -> tuple[CyclerSettings, ...]:
+    return (settings.cycler, *(cell.cycler for cell in settings.cells))
 
 
 def _spool_of(plan: RunPlan, output: Path) -> FrameSpool | None:

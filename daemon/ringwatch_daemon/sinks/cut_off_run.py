@@ -56,7 +56,9 @@ class CutOffRun:
     resumption: Resumption
 
 
-def find_cut_off_run(place: Path, *, fingerprint: str, max_age_s: float, now_ns: int) -> CutOffRun | None:
+def find_cut_off_run(
+    place: Path, *, fingerprint: str, max_age_s: float, now_ns: int, has_cycler: bool = True
+) -> CutOffRun | None:
     """The newest run that was cut off and can be resumed, or None.
 
     Parameters
@@ -75,7 +77,9 @@ def find_cut_off_run(place: Path, *, fingerprint: str, max_age_s: float, now_ns:
     """
     for output in sorted(_outputs(place), key=_age_key, reverse=True):
         try:
-            found = _readable(output, fingerprint=fingerprint, max_age_s=max_age_s, now_ns=now_ns)
+            found = _readable(
+                output, fingerprint=fingerprint, max_age_s=max_age_s, now_ns=now_ns, has_cycler=has_cycler
+            )
         except (InputFileError, OSError, KeyError, ValueError, RuntimeError, SealError) as error:
             if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
                 raise StorageError(f"the run of {output} cannot be taken up now: {error.strerror}") from error
@@ -96,7 +100,7 @@ def _age_key(output: Path) -> int:
     return output.stat().st_mtime_ns if output.exists() else 0
 
 
-def _readable(output: Path, *, fingerprint: str, max_age_s: float, now_ns: int) -> CutOffRun | None:
+def _readable(output: Path, *, fingerprint: str, max_age_s: float, now_ns: int, has_cycler: bool) -> CutOffRun | None:
     folder = memory_folder(output)
     identity = identity_in(folder)
     if identity.fingerprint != fingerprint:
@@ -115,13 +119,15 @@ def _readable(output: Path, *, fingerprint: str, max_age_s: float, now_ns: int) 
             entry = file["entry"]
             if entry["ledger/stopped"][()]:
                 return None
-            resumption = _resumption(entry, identity, folder, last_write_ns)
+            resumption = _resumption(entry, identity, folder, last_write_ns, has_cycler=has_cycler)
     finally:
         os.close(lock)
     return CutOffRun(output, next_seq_after(folder / SEQUENCE), resumption)
 
 
-def _resumption(entry: h5py.Group, identity: RunIdentity, folder: Path, last_write_ns: int) -> Resumption:
+def _resumption(
+    entry: h5py.Group, identity: RunIdentity, folder: Path, last_write_ns: int, *, has_cycler: bool
+) -> Resumption:
     rows = int(entry["ledger/rows"][()])
     frames = entry["frames"]
     first = max(0, rows - NEWEST_ROWS)
@@ -136,7 +142,7 @@ def _resumption(entry: h5py.Group, identity: RunIdentity, folder: Path, last_wri
         newest_received=frozenset(
             (row.unique_id, int(received_ns)) for row, received_ns in zip(newest, received, strict=True)
         ),
-        waiting=tuple(_waiting(entry, rows)),
+        waiting=tuple(_waiting(entry, rows)) if has_cycler else (),
         samples=_samples(entry),
         event_kinds=_event_kinds(entry),
         checkpoint=checkpoint_at(folder, rows),

@@ -115,6 +115,16 @@ def test_a_run_that_was_cut_off_is_found_with_all_its_rows_and_what_stood_after_
     assert found(path.parent) is not None
 
 
+def test_rows_wait_for_a_cycler_only_where_there_is_one(path):
+    with_cycler, without = found(path), found(path, has_cycler=False)
+    assert with_cycler is not None
+    assert without is not None
+    with h5py.File(path) as file:
+        unknown = np.flatnonzero(file["entry/cycling/at_frame/state"][()] != b"KNOWN")
+    assert [frame.row for frame in with_cycler.resumption.waiting] == unknown.tolist() == [4, 9]
+    assert without.resumption.waiting == ()
+
+
 def test_going_on_appends_to_the_same_file_and_a_proper_end_leaves_nothing_to_resume(path):
     sink = ResumableFile(path, NexusFile(path=path, resume=True), resumed_rows=ROWS)
     sink.accept(records.run_start())
