@@ -7,10 +7,11 @@ FRAMES ?= 240
 SPEED ?=
 SEEDS ?= 1 2 3 4
 HOURS ?= 340
+CELL_SEEDS ?= 1 2 3
 SEED ?=
 ROUNDS ?= 200
 
-.PHONY: help setup demo check test systemd-test chaos accuracy bench clean
+.PHONY: help setup demo check test systemd-test chaos accuracy accuracy-cell bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
@@ -44,6 +45,9 @@ chaos: $(READY)  ## kills, faults and nonsense at random moments, from a seed: S
 
 accuracy: $(READY)  ## how right the numbers are, on simulated courses: SEEDS="1 2 3 4" HOURS=340
 	$(BIN)/python tests/accuracy/measure.py --seeds $(SEEDS) --frames $(HOURS)
+
+accuracy-cell: $(READY)  ## the cell's side: clocks, onsets and short circuits of runs with a cycler: CELL_SEEDS="1 2 3"
+	$(BIN)/python tests/accuracy/measure_cell.py --seeds $(CELL_SEEDS)
 
 bench: $(READY)  ## speed, as ratios within one run
 	$(BIN)/python tests/benchmarks/bench.py
