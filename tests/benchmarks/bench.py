@@ -6,12 +6,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import fit_speed, integration_speed, memory, reprocess_speed
+from benchmarks import fit_speed, integration_speed, live_speed, memory, reprocess_speed
 from benchmarks.measuring import table
 
 SUBJECTS = {
     "integration": integration_speed.measure,
     "fit": fit_speed.measure,
+    "live": live_speed.measure,
     "reprocess": reprocess_speed.measure,
     "memory": memory.measure,
 }

@@ -119,13 +119,19 @@ def measure(rounds: int) -> Report:
 
 
 def _ratios(found: dict[str, Timing]) -> tuple[Ratio, ...]:
-    mine, split, reading = (
-        found[name].median_s
-        for name in ("ringwatch, no splitting", "ringwatch, bounding boxes", "reading the frame once")
+    """Of the fastest calls: what else the machine does only ever adds, and adds more to the short ones."""
+    mine, split, reading, boxes = (
+        found[name].undisturbed_s
+        for name in (
+            "ringwatch, no splitting",
+            "ringwatch, bounding boxes",
+            "reading the frame once",
+            "pyFAI CSR, bounding boxes",
+        )
     )
-    same = min(found[f"pyFAI {engine}, no splitting"].median_s for engine in ("CSR", "histogram"))
+    same = min(found[f"pyFAI {engine}, no splitting"].undisturbed_s for engine in ("CSR", "histogram"))
     return (
-        Ratio("no splitting: times faster than pyFAI's fastest of the same result", same / mine, at_least=10.0),
-        Ratio("bounding boxes: times faster than pyFAI's CSR", found["pyFAI CSR, bounding boxes"].median_s / split),
-        Ratio("no splitting: times as long as reading the frame once", mine / reading),
+        Ratio("no splitting: times faster than pyFAI's fastest of the same result", same / mine, at_least=20.0),
+        Ratio("bounding boxes: times faster than pyFAI's CSR", boxes / split, at_least=10.0),
+        Ratio("no splitting: times as long as reading the frame once", mine / reading, at_most=1.5),
     )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fakes.ioc import run_client, running_ioc
 from ringwatch_simulators.errors import FrameFileError
 from ringwatch_simulators.recorded import RecordedFrames
-from ringwatch_simulators.supply import Exposure
+from ringwatch_simulators.supply import Exposure, FramesInMemory
 from ringwatch_simulators.tiff_tags import read_tags
 
 
@@ -153,3 +153,13 @@ print(json.dumps([axis.size for axis in value.dimension]))
     with np.load(tmp_path / "seen.npz") as seen:
         np.testing.assert_array_equal(seen["ca"], recorded)
         np.testing.assert_array_equal(seen["pva"], recorded)
+
+
+def test_frames_in_memory_are_those_of_the_files_and_outlive_them(tmp_path):
+    for number in (1, 2):
+        TifImage(data=image(number)).write(str(tmp_path / f"{number}.tif"))
+    frames = FramesInMemory(RecordedFrames([str(tmp_path)]))
+    (tmp_path / "2.tif").unlink()
+    assert len(frames) == 2
+    np.testing.assert_array_equal(frames.frame(Exposure(1, 0.5)).image, image(2))
+    assert not frames.frame(Exposure(0, 0.5, dark=1)).image.any()
