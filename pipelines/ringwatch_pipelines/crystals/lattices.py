@@ -6,6 +6,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch_pipelines.compiled import compiled
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.quantities import METRES_PER_ANGSTROM
@@ -93,14 +94,12 @@ class Lattice:
         """
         cell = self.cell if free is None else self._cell_with(free)
         inverse_square, by_cell = inverse_square_spacing(cell=cell, hkl=hkl)
-        by_free = np.stack([by_cell[:, list(tied)].sum(axis=1) for tied in self._ties], axis=1)
-        wavelength_A = wavelength_m / METRES_PER_ANGSTROM
-        with np.errstate(invalid="ignore"):
-            sine = 0.5 * wavelength_A * np.sqrt(inverse_square)
-            cosine = np.sqrt(1.0 - sine**2)
-            two_theta = 2.0 * np.degrees(np.arcsin(sine))
-        chain = np.degrees(wavelength_A**2 / (4.0 * sine * cosine))
-        return two_theta, by_free * chain[:, None]
+        by_free = np.empty((len(hkl), len(self._ties)))
+        for column, tied in enumerate(self._ties):
+            by_free[:, column] = by_cell[:, tied[0]] if len(tied) == 1 else by_cell[:, tied].sum(axis=1)
+        two_theta_deg = np.empty(len(hkl))
+        _to_angles(inverse_square, wavelength_m / METRES_PER_ANGSTROM, two_theta_deg, by_free)
+        return two_theta_deg, by_free
 
     @property
     def _ties(self) -> tuple[tuple[int, ...], ...]:
@@ -127,11 +126,8 @@ def inverse_square_spacing(*, cell: Cell, hkl: NDArray[np.int32]) -> tuple[Float
     inverse_square, slopes
         (reflections,) in 1/angstrom^2 and (reflections, 6).
     """
-    metric, metric_slopes = _metric_tensor(cell)
-    indices = hkl.astype(np.float64)
-    reciprocal = indices @ np.linalg.inv(metric)
-    inverse_square = np.einsum("ri,ri->r", reciprocal, indices)
-    slopes = -np.einsum("ri,pij,rj->rp", reciprocal, metric_slopes, reciprocal)
+    inverse_square, slopes = np.empty(len(hkl)), np.empty((len(hkl), len(CELL_PARAMETERS)))
+    _to_spacings(hkl, np.array(cell), inverse_square, slopes)
     return inverse_square, slopes
 
 
@@ -141,21 +137,49 @@ def d_spacing_from_lattice(*, lattice: Lattice, hkl: NDArray[np.int32]) -> Float
     return 1.0 / np.sqrt(inverse_square)
 
 
-def _metric_tensor(cell: Cell) -> tuple[FloatArray, FloatArray]:
-    """G (3, 3) and dG (6, 3, 3), per angstrom and per degree."""
-    lengths = np.array(cell[:3])
-    angles = np.radians(cell[3:])
-    cosines = np.eye(3)
-    for k, (i, j) in enumerate(((1, 2), (0, 2), (0, 1))):
+@compiled
+def _metric_tensor(cell: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """G (3, 3) and dG (6, 3, 3), per angstrom and per degree; the cell is (6,)."""
+    lengths, angles = cell[:3], np.radians(cell[3:])
+    cosines, slopes = np.eye(3), np.zeros((6, 3, 3))
+    for k in range(3):
+        i, j = (k + 1) % 3, (k + 2) % 3
         cosines[i, j] = cosines[j, i] = np.cos(angles[k])
+        slopes[3 + k, i, j] = slopes[3 + k, j, i] = -lengths[i] * lengths[j] * np.radians(np.sin(angles[k]))
     metric = np.outer(lengths, lengths) * cosines
-    slopes = np.zeros((6, 3, 3))
     for k in range(3):
         slopes[k, k, :] += lengths * cosines[k]
         slopes[k, :, k] += lengths * cosines[k]
-    for k, (i, j) in enumerate(((1, 2), (0, 2), (0, 1))):
-        slopes[3 + k, i, j] = slopes[3 + k, j, i] = -lengths[i] * lengths[j] * np.radians(np.sin(angles[k]))
     return metric, slopes
+
+
+@compiled
+def _to_spacings(hkl: NDArray[np.int32], cell: FloatArray, inverse_square: FloatArray, slopes: FloatArray) -> None:
+    """Fill in ``h G^-1 h`` and ``-h G^-1 dG G^-1 h`` of each reflection: (reflections,) and (reflections, 6)."""
+    metric, metric_slopes = _metric_tensor(cell)
+    inverse = np.linalg.inv(metric)
+    reciprocal = np.zeros(3)
+    for r in range(hkl.shape[0]):
+        inverse_square[r] = 0.0
+        for i in range(3):
+            reciprocal[i] = hkl[r, 0] * inverse[0, i] + hkl[r, 1] * inverse[1, i] + hkl[r, 2] * inverse[2, i]
+            inverse_square[r] += reciprocal[i] * hkl[r, i]
+        for p in range(slopes.shape[1]):
+            total = 0.0
+            for i in range(3):
+                for j in range(3):
+                    total += reciprocal[i] * metric_slopes[p, i, j] * reciprocal[j]
+            slopes[r, p] = -total
+
+
+@compiled
+def _to_angles(inverse_square: FloatArray, wavelength_A: float, two_theta_deg: FloatArray, slopes: FloatArray) -> None:
+    """Bragg's law: fill in the angles, and turn slopes of ``1/d^2`` into those of the angle."""
+    for r in range(inverse_square.size):
+        sine = 0.5 * wavelength_A * np.sqrt(inverse_square[r])
+        cosine = np.sqrt(1.0 - sine**2)
+        two_theta_deg[r] = 2.0 * np.degrees(np.arcsin(sine))
+        slopes[r] *= np.degrees(wavelength_A**2 / (4.0 * sine * cosine))
 
 
 def _monoclinic_angle(cell: Cell) -> int:
@@ -165,7 +189,7 @@ def _monoclinic_angle(cell: Cell) -> int:
 
 
 def _check_cell(cell: Cell, system: CrystalSystem) -> None:
-    if not np.all(np.isfinite(cell)) or min(cell[:3]) <= 0.0 or np.linalg.det(_metric_tensor(cell)[0]) <= 0.0:
+    if not np.all(np.isfinite(cell)) or min(cell[:3]) <= 0.0 or np.linalg.det(_metric_tensor(np.array(cell))[0]) <= 0.0:
         raise PhaseError(f"a cell needs three lengths and three angles that span a volume, got {cell}")
     a, b, c, alpha, beta, gamma = cell
     angles = {

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from ringwatch_pipelines.compiled import compiled
 from ringwatch_pipelines.errors import PatternError
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
@@ -171,11 +172,12 @@ class _Smooth:
 
 def _shared_weights(sigma: FloatArray, counts: NDArray[np.bool_]) -> FloatArray:
     """(radial bins,) one over the median variance of the sectors that have the bin."""
-    some = counts.any(axis=0)
-    weights = np.zeros(some.size)
-    median = np.nanmedian(np.where(counts, sigma, np.nan)[:, some], axis=0)
-    weights[some] = 1.0 / np.maximum(median, np.finfo(float).tiny ** 0.25) ** 2
-    return weights
+    those = counts.sum(axis=0)
+    ascending = np.sort(np.where(counts, sigma, np.inf), axis=0)
+    middle = [np.take_along_axis(ascending, place[None, :], axis=0)[0] for place in ((those - 1) // 2, those // 2)]
+    with np.errstate(invalid="ignore"):
+        median = np.maximum(0.5 * (middle[0] + middle[1]), np.finfo(float).tiny ** 0.25)
+    return np.asarray(np.where(those > 0, 1.0 / median**2, 0.0))
 
 
 def _covered(counts: NDArray[np.bool_], profile: FloatArray) -> NDArray[np.bool_]:
@@ -206,15 +208,19 @@ def _excess(residual: FloatArray, sigma: FloatArray) -> float:
     return max(1.0, float(np.median(-below)) / _MEDIAN_BELOW_START) if below.size else 1.0
 
 
+@compiled
 def _quantile_fit(design: FloatArray, area: FloatArray, sigma: FloatArray) -> FloatArray:
     """A low quantile of the sectors, by reweighted least squares: a start that most spots cannot lift."""
-    terms = np.linalg.lstsq(design, area, rcond=None)[0]
-    for _ in range(25):
-        residual = (area - design @ terms) / sigma
-        slope = np.where(residual > 0, _START_QUANTILE, 1 - _START_QUANTILE)
-        root = np.sqrt(slope / np.maximum(np.abs(residual), 0.1)) / sigma
-        terms = np.linalg.lstsq(design * root[:, None], area * root, rcond=None)[0]
-    return np.asarray(terms)
+    weight = np.ones(area.size)
+    terms = np.zeros(design.shape[1])
+    for _ in range(26):
+        weighted = design * weight.reshape(-1, 1)
+        terms[:] = np.linalg.solve(design.T @ weighted, weighted.T @ area)
+        for sector in range(area.size):
+            residual = (area[sector] - design[sector] @ terms) / sigma[sector]
+            slope = _START_QUANTILE if residual > 0 else 1.0 - _START_QUANTILE
+            weight[sector] = slope / max(abs(residual), 0.1) / sigma[sector] ** 2
+    return terms
 
 
 def _least_squares(design: FloatArray, area: FloatArray, sigma: FloatArray, kept: NDArray[np.bool_]) -> _Smooth:
