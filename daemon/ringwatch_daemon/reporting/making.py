@@ -44,6 +44,10 @@ def missing_from_run(run: RunSeries, patterns: PatternMap | None) -> tuple[str, 
         notes.append("There is one pattern only, so nothing can be compared.")
     if run.file.frames and not np.isfinite(run.time_h).any():
         notes.append("No frame has a time, so nothing is shown against time.")
+    if run.file.frames_missing:
+        notes.append(
+            f"{run.file.frames_missing} frames stand in parts of the run that are missing: nothing is shown of them."
+        )
     if not run.phases:
         notes.append("The run was made without phases, so nothing was fitted.")
     elif run.file.frames and not run.fitted_rows.size:

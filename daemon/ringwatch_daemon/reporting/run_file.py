@@ -85,6 +85,15 @@ class RunFile:
             int(dataset.shape[0]) for dataset in datasets if dataset is not None and dataset.ndim and _grows(dataset)
         )
 
+    @cached_property
+    def frames_missing(self) -> int:
+        """Frames that the run has counted, in parts of it that are not there or cannot be read."""
+        states, counted = self._dataset("frames/state"), self._single(self._dataset("ledger/rows"))
+        if states is None or self._dataset("part_rows") is None or counted is None:
+            return 0
+        told = states[: int(counted)]
+        return int(counted) - int(np.count_nonzero(told != b""))
+
     def numbers(self, path: str, *, columns: IntArray | None = None) -> FloatArray | None:
         """A dataset below the entry, float64: (frames,) or the chosen columns of (frames, n); None where missing."""
         dataset = self._dataset(path)

@@ -18,6 +18,7 @@ from ringwatch_daemon.report import PAGE, report
 from ringwatch_daemon.reporting.numbers import NumberTable
 from ringwatch_daemon.reporting.style import ReportFigure, new_figure, style
 from ringwatch_daemon.sinks.nexus import NexusFile
+from ringwatch_daemon.sinks.run_parts import part_path
 from ringwatch_pipelines.cell.cycling import CellState, Coupling, CyclerSamples
 from ringwatch_pipelines.results import FitState, FrameResult, Tracked
 
@@ -227,6 +228,20 @@ def test_a_run_that_still_grows_can_be_reported(tmp_path):
     page = made(tmp_path / "run.h5", tmp_path / "out")
     sink.close()
     assert "3 processed" in page
+
+
+@pytest.mark.parametrize("index", [1, 2])
+def test_a_part_of_the_run_that_is_missing_is_told_and_the_rest_is_shown(tmp_path, index):
+    start, _ = without_phases()
+    sink = NexusFile(path=tmp_path / "run.h5", part_rows=4)
+    for record in (start, *(light(row) for row in range(12)), records.run_stop(12)):
+        sink.accept(record)
+    sink.close()
+    part_path(tmp_path / "run.h5", index).unlink()
+    page = made(tmp_path / "run.h5", tmp_path / "out")
+    assert "4 frames stand in parts of the run that are missing" in page
+    counted = {line["state"]: line["frames"] for line in table(tmp_path / "out" / "frames.csv")}
+    assert counted["PROCESSED"] == "8"
 
 
 def test_frames_without_a_time_are_counted_and_nothing_is_drawn_against_time(tmp_path):
