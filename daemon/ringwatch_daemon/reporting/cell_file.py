@@ -1,6 +1,7 @@
 """One of several cells of a run, as the report sees it: a run of its own."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -55,20 +56,18 @@ class CellFile(RunFile):
 
     def events(self) -> tuple[EventEntry, ...]:
         """Events of the cell, and those that concern no cell."""
-        names = self._names("events")
         row_of = {int(row): number for number, row in enumerate(self._own_frames)}
-        return tuple(
-            EventEntry(one.timestamp_ns, row_of.get(one.row, -1), one.kind, one.text, one.sigma_h)
-            for one, name in zip(super().events(), names, strict=False)
-            if name in {"", self._cell}
-        )
+        return tuple(replace(event, row=row_of.get(event.row, -1)) for event in super().events())
 
     @cached_property
     def _own_frames(self) -> IntArray:
         return self._own("frames", self.stored_frames)
 
     def _own(self, table: str, rows: int | None = None) -> IntArray:
-        return np.flatnonzero(self._names(table)[:rows] == self._cell).astype(np.int64)
+        names = self._names(table)[:rows]
+        # What happens to the detector concerns every cell.
+        own = (names == self._cell) | ((names == "") & (table == "events"))
+        return np.flatnonzero(own).astype(np.int64)
 
     def _names(self, table: str) -> NDArray[np.str_]:
         dataset = self._dataset(f"{table}/cell")
