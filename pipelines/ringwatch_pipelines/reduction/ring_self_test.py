@@ -21,6 +21,8 @@ SEARCH = 0.08
 STEP = 1e-4
 LEAST_CONTRAST = 4.5
 """How far the best scale must stand above the others, in standard deviations of what chance does."""
+_TOLD_BINS = 0.25
+"""Part of a bin to which rings of unknown strengths are placed; where that is more than the tolerance, it is meant."""
 _STRONGEST = 6
 _VISIBLE_SIGMAS = 6.0
 """A line is held against the calibration only where it should stand out by so much."""
@@ -75,7 +77,7 @@ def ring_self_test(
     relative_strengths
         (lines,) expected strengths, all equal where not given; strong lines weigh more.
     tolerance_ppm
-        Largest error of d that is no fault of the calibration.
+        Largest error of d that is no fault of the calibration; a quarter of a bin is none either.
 
     Raises
     ------
@@ -86,6 +88,7 @@ def ring_self_test(
     if lines.size < 2:
         text = f"{lines.size} of the expected rings lie inside the pattern, but two are needed to test the calibration"
         return RingSelfTest(False, lines.size, 0, np.nan, np.nan, np.nan, np.nan, text)
+    tolerance_ppm = max(tolerance_ppm, 1e6 * _TOLD_BINS * _bin_deg(pattern.two_theta_deg) / float(np.median(lines)))
     mean, sigma = _mean_over_sectors(pattern)
     whole = _comb_offset(pattern.two_theta_deg, mean, sigma, lines, weights)
     sectors = []
@@ -106,6 +109,10 @@ def ring_self_test(
         f"{seen.size} of {lines.size} rings lie where the calibration puts them, {median:+.0f} ppm off in d{around}"
     )
     return RingSelfTest(not fault, lines.size, seen.size, median, worst, whole, scatter, text)
+
+
+def _bin_deg(two_theta_deg: FloatArray) -> float:
+    return float(two_theta_deg[1] - two_theta_deg[0])
 
 
 def _fault(whole: float, scatter: float, share: float, tolerance_ppm: float, found: tuple[int, int]) -> str:

@@ -113,6 +113,13 @@ def test_a_mirrored_frame_fails(small):
     assert not judge(image[::-1], off_centre, lines).passed
 
 
+@pytest.mark.parametrize(("bins", "passed"), [(900, False), (110, True)])
+def test_coarse_bins_are_not_asked_for_more_than_a_quarter_of_their_width(small, bins, passed):
+    lines = face_centred_lines_deg(NI_A, small, 8)
+    slightly_wrong = dataclasses.replace(small, distance_m=small.distance_m * 1.002)
+    assert judge(simulated(small, lines), slightly_wrong, lines, bins=bins).passed == passed
+
+
 def strengths_of(lines_deg):
     """Strengths that fall with the angle by a factor of 30, as those of a powder do."""
     return 100.0 * 30.0 ** (-(lines_deg - lines_deg[0]) / np.ptp(lines_deg))
