@@ -32,6 +32,9 @@ from ringwatch_pipelines.scans import Sweep
 from ringwatch_pipelines.tracks.change_points import OnsetRule, threshold_from_false_alarm_rate
 from ringwatch_pipelines.tracks.line_texture import TextureRecipe
 
+BEYOND_RANGE = 1.05
+"""Lines up to this part of the range's upper end are known: the flank of one just outside it lies inside."""
+
 
 def metadata_names(settings: Settings) -> MetadataNames:
     """The names under which frames carry their conditions: the usual ones after those of the configuration."""
@@ -203,7 +206,8 @@ def _fit(
         return None
     fit, hump = settings.fit, settings.fit.hump
     low_deg, high_deg = _fit_range(settings)
-    d_min_A = float(d_spacing_from_two_theta(two_theta_deg=high_deg, wavelength_m=wavelength_m))
+    farthest_deg = min(BEYOND_RANGE * high_deg, 179.0)
+    d_min_A = float(d_spacing_from_two_theta(two_theta_deg=farthest_deg, wavelength_m=wavelength_m))
     return FitRecipe(
         phases=tuple(_phase(phase, d_min_A=d_min_A, wavelength_m=wavelength_m) for phase in settings.phases),
         wavelength_m=wavelength_m,
