@@ -4,11 +4,8 @@ The way of a frame: intake -> ledger (row, gaps) -> analysis (pattern, fit, trac
 the cell -> record.
 """
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-import numpy as np
 
 from ringwatch_daemon.core.channels import Channel, ChannelClosed
 from ringwatch_daemon.core.clock import NS_PER_S, Clock
@@ -27,7 +24,6 @@ from ringwatch_daemon.core.ledger import Admission, Ledger, LostFrame
 from ringwatch_daemon.core.ports import FrameAnalyser
 from ringwatch_daemon.core.records import (
     Checkpoint,
-    CyclingSamples,
     Event,
     FrameRecord,
     FrameState,
@@ -39,34 +35,22 @@ from ringwatch_daemon.core.records import (
 )
 from ringwatch_daemon.core.resumption import Resumption
 from ringwatch_daemon.workers.cell_follower import CellFollower, Told
-from ringwatch_daemon.workers.early_records import EarlyRecords
+from ringwatch_daemon.workers.frame_outcome import Outcome, lost_record, outcome_of_analysis
+from ringwatch_daemon.workers.run_records import RunRecords
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.cell.cycling import CellState, Coupling
-from ringwatch_pipelines.errors import RingwatchError
-from ringwatch_pipelines.frames import Frame, FrameKind
+from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.results import FrameResult, Notice
 from ringwatch_pipelines.scans import Measured, Scan
 from ringwatch_pipelines.several_cells import CellsMemory
 
-LOG = logging.getLogger(__name__)
 STATUS_EVERY_S = 1.0
 TAKE_WAIT_S = 0.2
-RECORDS_WAIT_S = 1.0
 QUIET_S = 10.0
 """After so long a silence of the detector's counter, frames that it counted and that never came are lost."""
 QUIET_AT_END_S = 1.0
 """The same at the end of a run; what was counted later than this may be on its way, and is of no run."""
 NAN = float("nan")
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """Where a frame ended, and why."""
-
-    state: FrameState
-    reason: str
-    text: str = ""
-    result: FrameResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +81,12 @@ class AnalysisStage:
     def __init__(self, parts: AnalysisParts) -> None:
         self._parts = parts
         self._ledger = Ledger()
-        self._started = False
-        self._wanted = True
+        self._records = RunRecords(parts.records, parts.begin_run, parts.turned)
         self._flags: list[str] = []
         self._source_state = "WAITING"
         self._source_text = "no connection yet"
         self._latency_s = NAN
         self._next_status_s = 0.0
-        self._early = EarlyRecords()
         self._cells = {cell.name: cell for cell in parts.cells}
         self._taking_up = parts.resumed is not None
 
@@ -118,7 +100,7 @@ class AnalysisStage:
             if self._parts.resumed is not None:
                 self._resume(self._parts.resumed)
             why = self._work_off_intake()
-            while self._wanted and self._take_cyclers(TAKE_WAIT_S):
+            while self._records.wanted and self._take_cyclers(TAKE_WAIT_S):
                 self._parts.turned(False)
             for cell in self._parts.cells:
                 self._take_told(cell, cell.finish())
@@ -128,7 +110,7 @@ class AnalysisStage:
 
     def _work_off_intake(self) -> str:
         """Take everything to the end of the intake, and say why that came."""
-        while self._wanted:
+        while self._records.wanted:
             try:
                 item = self._parts.intake.take(TAKE_WAIT_S)
             except ChannelClosed as end:
@@ -163,12 +145,12 @@ class AnalysisStage:
 
     def _take_frame(self, frame: Measured) -> None:
         admission = self._admit(frame.unique_id, frame.timestamp_ns, frame.received_ns, frame.exposure_s)
-        if admission.verdict is not Reason.NONE:
-            text = f"frame {frame.unique_id} from {frame.origin} is a {admission.verdict.lower()} one"
-            self._settle(frame, admission, _Outcome(FrameState.REJECTED, admission.verdict, text))
-            return
-        outcome = self._analyse(frame, admission)
+        outcome = outcome_of_analysis(self._parts.analyser, frame, admission)
+        if outcome.reason == Reason.ANALYSIS_FAILED:
+            self._event(admission.timestamp_ns, _row(admission), outcome.reason, outcome.text)
         self._settle(frame, admission, outcome)
+        if admission.verdict is not Reason.NONE:
+            return
         for notice in outcome.result.notices if outcome.result else ():
             self._take_notice(notice, admission.timestamp_ns, _row(admission), self._name_of(frame))
         self._tell_cell(frame, outcome.result, admission.timestamp_ns)
@@ -181,35 +163,21 @@ class AnalysisStage:
 
     def _take_notice(self, notice: Notice, now_ns: int, row: int, cell_name: str) -> None:
         at_ns = now_ns if notice.timestamp_ns is None else notice.timestamp_ns
-        self._put_event(Event(at_ns, row, notice.kind, notice.text, notice.sigma_h, cell_name))
+        self._records.put_event(Event(at_ns, row, notice.kind, notice.text, notice.sigma_h, cell_name))
         if notice.standing and notice.text not in self._flags:
             self._flags.append(notice.text)
-
-    def _analyse(self, frame: Measured, admission: Admission) -> _Outcome:
-        try:
-            result = self._parts.analyser.analyse(frame, timestamp_ns=admission.timestamp_ns)
-        except (RingwatchError, ArithmeticError, ValueError, np.linalg.LinAlgError, MemoryError) as error:
-            # One frame must not end the night; what went wrong stands in the ledger and in the log.
-            LOG.exception("frame %d cannot be analysed", frame.unique_id)
-            text = f"frame {frame.unique_id} from {frame.origin} cannot be analysed: {error}"
-            self._event(admission.timestamp_ns, _row(admission), Reason.ANALYSIS_FAILED, text)
-            return _Outcome(FrameState.REJECTED, Reason.ANALYSIS_FAILED, text)
-        if result.refusal is not None:
-            return _Outcome(FrameState.REJECTED, result.refusal, result.text, result)
-        reason = Reason.DARK if frame.kind is FrameKind.DARK else admission.flag
-        return _Outcome(FrameState.PROCESSED, reason, result.text, result)
 
     def _take_refused(self, item: RefusedFrame) -> None:
         admission = self._admit(item.unique_id, item.timestamp_ns, item.received_ns, NAN)
         state = FrameState.LOST if item.reason == Reason.MISPAIRED else FrameState.REJECTED
         unique_id = -1 if item.unique_id is None else item.unique_id
         frame = DroppedFrame(unique_id, item.timestamp_ns, item.received_ns, NAN, NAN)
-        self._settle(frame, admission, _Outcome(state, item.reason, item.text))
+        self._settle(frame, admission, Outcome(state, item.reason, item.text))
 
     def _take_dropped(self, item: DroppedFrame) -> None:
         admission = self._admit(item.unique_id, item.timestamp_ns, item.received_ns, item.exposure_s)
         text = f"frame {item.unique_id} found the queue full"
-        self._settle(item, admission, _Outcome(FrameState.LOST, Reason.QUEUE_FULL, text))
+        self._settle(item, admission, Outcome(FrameState.LOST, Reason.QUEUE_FULL, text))
 
     def _take_connection(self, change: ConnectionChange) -> None:
         self._source_state = "CONNECTED" if change.connected else "DISCONNECTED"
@@ -222,21 +190,21 @@ class AnalysisStage:
         self._event(change.at_ns, -1, self._source_state, change.text)
 
     def _admit(self, unique_id: int | None, timestamp_ns: int, received_ns: int, exposure_s: float) -> Admission:
-        if not self._started:
-            self._begin(received_ns)
+        if not self._records.started:
+            self._records.begin(received_ns)
         admission = self._ledger.arrive(
             unique_id=unique_id, timestamp_ns=timestamp_ns, received_ns=received_ns, exposure_s=exposure_s
         )
         self._put_lost(admission.lost)
         for event in admission.events:
-            self._put(event)
+            self._records.put(event)
         if admission.correction is not None:
-            self._put(admission.correction)
+            self._records.put(admission.correction)
         return admission
 
     def _put_lost(self, lost: Iterable[LostFrame]) -> None:
         for frame in lost:
-            self._put(_lost_record(frame.row, frame.unique_id, frame.reason))
+            self._records.put(lost_record(frame))
 
     def _give_up(self, after_s: float) -> None:
         """Name the frames that the detector counted and that will not come any more."""
@@ -244,9 +212,9 @@ class AnalysisStage:
         given_up = self._ledger.give_up(now_ns=clock.utc_ns(), now_s=clock.monotonic_s(), after_s=after_s)
         if given_up is not None:
             self._put_lost(given_up.lost)
-            self._put_event(given_up.event)
+            self._records.put_event(given_up.event)
 
-    def _settle(self, frame: Measured | DroppedFrame, admission: Admission, outcome: _Outcome) -> None:
+    def _settle(self, frame: Measured | DroppedFrame, admission: Admission, outcome: Outcome) -> None:
         row = admission.row
         if row is None:
             return
@@ -266,7 +234,7 @@ class AnalysisStage:
             checkpoint=self._checkpoint(outcome),
             cell_name=self._name_of(frame),
         )
-        self._put(record)
+        self._records.put(record)
 
     def _name_of(self, frame: Measured | DroppedFrame) -> str:
         """The cell in the beam; empty in a run of one, and where nobody knows."""
@@ -278,7 +246,7 @@ class AnalysisStage:
             return follower.state_at(row=row, timestamp_ns=timestamp_ns)
         return CellState(state=Coupling.UNKNOWN_CELL) if self._cells else CellState()
 
-    def _checkpoint(self, outcome: _Outcome) -> Checkpoint | None:
+    def _checkpoint(self, outcome: Outcome) -> Checkpoint | None:
         """What stands after a frame; None where the frame was not looked at and changed nothing."""
         if self._parts.remember is None or outcome.result is None:
             return None
@@ -297,7 +265,7 @@ class AnalysisStage:
             if isinstance(each, Notice):
                 self._take_notice(each, self._parts.clock.utc_ns(), -1, cell.name)
             else:
-                self._put(each)
+                self._records.put(each)
 
     def _resume(self, run: Resumption) -> None:
         """Go on where the process was that was cut off."""
@@ -305,7 +273,7 @@ class AnalysisStage:
         self._ledger.daemon_was_down()
         if run.checkpoint is not None:
             self._flags.extend(run.checkpoint.flags)
-        self._begin(run.started_ns)
+        self._records.begin(run.started_ns)
         now_ns = self._parts.clock.utc_ns()
         down_s = (now_ns - run.last_write_ns) / NS_PER_S
         text = f"the run goes on after {run.totals.announced} rows: the daemon was down for {down_s:.1f} s"
@@ -313,43 +281,16 @@ class AnalysisStage:
         for cell in self._parts.cells:
             self._take_told(cell, cell.resume(run))
 
-    def _begin(self, started_ns: int) -> None:
-        start = self._parts.begin_run(started_ns)
-        self._started = True
-        for record in (start, *self._early.release()):
-            self._put(record)
-
-    def _put(self, record: Record) -> None:
-        """Hand a record on; what happens before the first frame waits for the run to begin."""
-        if self._started:
-            self._wanted = self._hand_on(record)
-        elif isinstance(record, CyclingSamples):
-            self._early.add_samples(record)
-        elif isinstance(record, Event):
-            self._early.add_event(record)
-
-    def _hand_on(self, record: Record) -> bool:
-        """Whether somebody takes it. A sink that waits for its disk tells so itself, and is waited for."""
-        while not self._parts.records.put(record, RECORDS_WAIT_S):
-            if self._parts.records.closed:
-                return False
-            self._parts.turned(False)
-        return True
-
     def _event(self, timestamp_ns: int, row: int, kind: str, text: str) -> None:
-        self._put_event(Event(timestamp_ns, row, kind, text))
-
-    def _put_event(self, event: Event) -> None:
-        LOG.info("%s: %s", f"{event.kind} of {event.cell_name}" if event.cell_name else event.kind, event.text)
-        self._put(event)
+        self._records.put_event(Event(timestamp_ns, row, kind, text))
 
     def _tell_status(self) -> bool:
         """Tell how the run stands, where that is due."""
         now_s = self._parts.clock.monotonic_s()
-        due = self._started and now_s >= self._next_status_s
+        due = self._records.started and now_s >= self._next_status_s
         if due:
             self._next_status_s = now_s + STATUS_EVERY_S
-            self._put(self._status())
+            self._records.put(self._status())
         return due
 
     def _status(self) -> Status:
@@ -368,11 +309,11 @@ class AnalysisStage:
 
     def _end(self, why: str, *, failed: bool) -> None:
         """End the run; one that a failure cuts off is left to be gone on with."""
-        if self._started and not failed:
+        if self._records.started and not failed:
             self._give_up(QUIET_AT_END_S)
-            self._put(self._status())
-            self._put(RunStop(self._parts.clock.utc_ns(), why, self._ledger.totals, tuple(self._flags)))
-        self._parts.records.close()
+            self._records.put(self._status())
+            self._records.put(RunStop(self._parts.clock.utc_ns(), why, self._ledger.totals, tuple(self._flags)))
+        self._records.close()
         for cell in self._parts.cells:
             # A cycler that waits for room must not wait for a stage that has gone.
             cell.close()
@@ -380,20 +321,3 @@ class AnalysisStage:
 
 def _row(admission: Admission) -> int:
     return -1 if admission.row is None else admission.row
-
-
-def _lost_record(row: int, unique_id: int, reason: Reason) -> FrameRecord:
-    # Nobody told when a lost frame was taken, and nothing is made up: 0 means unknown.
-    return FrameRecord(
-        row=row,
-        unique_id=unique_id,
-        timestamp_ns=0,
-        received_ns=0,
-        exposure_s=NAN,
-        monitor=NAN,
-        state=FrameState.LOST,
-        reason=reason,
-        text=f"frame {unique_id} never came",
-        result=None,
-        cell=CellState(),
-    )
