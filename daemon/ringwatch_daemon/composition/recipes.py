@@ -188,7 +188,7 @@ def _corrections(settings: Settings, geometry: Geometry) -> Corrections:
 
 
 def _dark(path: Path, settings: DarkSettings, names: MetadataNames) -> Dark:
-    image, header, frames = read_mean_image(path)
+    image, header, images = read_mean_image(path)
     told = details_from_metadata(lower_keys(header), names).conditions
     conditions = DetectorConditions(
         exposure_s=settings.exposure_s or told.exposure_s,
@@ -196,6 +196,7 @@ def _dark(path: Path, settings: DarkSettings, names: MetadataNames) -> Dark:
         trigger_mode=settings.trigger_mode or told.trigger_mode,
     )
     # Somebody who names a dark vouches for it, whenever it was taken: time 0 is older than every frame.
+    frames = images * settings.averaged
     return Dark(image=image, conditions=conditions, timestamp_ns=0, frames=frames, origin=str(path))
 
 

@@ -122,6 +122,12 @@ class DarkSettings(Section):
     """Frames without beam."""
 
     files: tuple[Path, ...] = ()
+    averaged: int = Field(
+        1,
+        ge=1,
+        description="exposures that each image of the files is the mean of already; the noise of the dark"
+        " is less by the root",
+    )
     exposure_s: Positive | None = Field(None, description="of the files, where they do not tell")
     gain: str | None = None
     trigger_mode: str | None = None

@@ -121,6 +121,13 @@ def test_mask_flat_and_darks_are_read(tmp_path):
     assert made.dark_required
 
 
+def test_a_dark_that_is_a_mean_already_has_less_noise(tmp_path):
+    write_image(tmp_path / "dark.edf", np.full(SHAPE, 90.25, dtype=np.float32))
+    (single,) = recipe(tmp_path, "", '[dark]\nfiles = ["dark.edf"]').darks
+    (mean,) = recipe(tmp_path, "", '[dark]\nfiles = ["dark.edf"]\naveraged = 100').darks
+    assert (single.frames, mean.frames) == (1, 100)
+
+
 def test_a_dark_is_not_required_where_the_configuration_says_so(tmp_path):
     attributes = '[detector.attributes]\ndark = ["Shutter"]'
     assert recipe(tmp_path, attributes).dark_required
