@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,11 @@ def read_stretch(reading: FrameReading, stretch: Stretch, *, keep_images: bool) 
     return reading.read(stretch, keep_images=keep_images)
 
 
+def own_version() -> str:
+    """The version of ringwatch that is installed where this is called."""
+    return version("ringwatch")
+
+
 class DaskCluster:
     """A connection to a scheduler, to be left at the end of a ``with`` block.
 
@@ -41,7 +47,7 @@ class DaskCluster:
     Raises
     ------
     SettingsError
-        The library is not installed, nothing answers there, or it has no workers.
+        The library is not installed, nothing answers there, or it has no workers of this version of ringwatch.
     """
 
     def __init__(
@@ -62,7 +68,12 @@ class DaskCluster:
             raise SettingsError(
                 f"expected a dask scheduler at {address}, but something else answers: {reason}"
             ) from error
-        self._wait_for_workers(workers_s)
+        try:
+            self._wait_for_workers(workers_s)
+            self._require_own_version()
+        except SettingsError:
+            self.client.close()
+            raise
 
     def readers(self, reading: FrameReading) -> "DaskReaders":
         """Those who read on this cluster."""
@@ -94,9 +105,10 @@ class DaskCluster:
         """An end of the cluster within becomes one sentence; a TimeoutError and what is `lost` stay what they are."""
         try:
             yield
-        except TimeoutError:
+        except (TimeoutError, self.lost):
             raise
-        except (self._dask.KilledWorker, OSError, ImportError, RuntimeError) as error:
+        # What workers stumble over comes home as it is, and may be anything.
+        except Exception as error:
             raise self.failure(error) from error
 
     def failure(self, error: object) -> ClusterError:
@@ -116,10 +128,24 @@ class DaskCluster:
         try:
             self.client.wait_for_workers(1, timeout=within_s)
         except TimeoutError as error:
-            self.client.close()
             raise SettingsError(
                 f"expected workers at the dask scheduler {self.address}, got none within {within_s:g} s"
             ) from error
+
+    def _require_own_version(self) -> None:
+        """Raise SettingsError unless the workers that are there now run this version of ringwatch."""
+        own = own_version()
+        try:
+            versions = self.client.run(own_version)
+        # A worker without ringwatch cannot even load the question.
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise SettingsError(f"expected ringwatch {own} on the workers of {self.address}, got: {reason}") from error
+        for worker, found in versions.items():
+            if found != own:
+                raise SettingsError(
+                    f"expected ringwatch {own} on every worker of {self.address}, got {found} on {worker}"
+                )
 
 
 def _require_answer(address: str, *, within_s: float) -> None:

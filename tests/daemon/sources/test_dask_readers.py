@@ -139,6 +139,41 @@ def test_a_scheduler_without_workers_is_told_in_one_sentence():
         DaskCluster(cluster.scheduler_address, workers_s=0.2)
 
 
+def test_workers_of_another_version_are_not_taken(two_workers, monkeypatch: pytest.MonkeyPatch):
+    # The function goes to the workers by its name; here they are threads of one process.
+    answers = iter(["2.0", "2.0", "1.9"])
+    lock = threading.Lock()
+
+    def version(_: str) -> str:
+        with lock:
+            return next(answers)
+
+    monkeypatch.setattr(dask_readers, "version", version)
+    with pytest.raises(SettingsError, match=r"expected ringwatch 2\.0 on every worker of tcp://.*, got 1\.9 on tcp://"):
+        DaskCluster(two_workers.scheduler_address)
+
+
+def test_workers_that_cannot_say_their_version_are_not_taken(two_workers, monkeypatch: pytest.MonkeyPatch):
+    answers = iter(["2.0"])
+    monkeypatch.setattr(dask_readers, "version", lambda _: next(answers))
+    with pytest.raises(SettingsError, match=r"expected ringwatch 2\.0 on the workers of tcp://"):
+        DaskCluster(two_workers.scheduler_address)
+
+
+class Unreadable:
+    """A reading that stumbles over something of its own."""
+
+    def read(self, stretch: Stretch, *, keep_images: bool) -> None:
+        raise LookupError(f"no way to read {stretch.file}")
+
+
+def test_what_a_worker_stumbles_over_is_told_in_one_sentence(two_workers):
+    with DaskCluster(two_workers.scheduler_address) as cluster:
+        pending = cluster.readers(Unreadable()).submit(Stretch("a.npy"), keep_images=True)
+        with pytest.raises(ClusterError, match=r"does not read frames any more: .*no way to read a\.npy"):
+            pending.result(20.0)
+
+
 def test_without_the_library_the_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
     def missing(name: str) -> object:
         raise ImportError(name)
