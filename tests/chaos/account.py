@@ -173,6 +173,10 @@ def _named_by_epoch(rows: Sequence[Row], epochs: Sequence[Epoch]) -> dict[int, s
             continue
         if row.reason in APART:
             continue
+        strayed = _stray(row, epochs, at, newest)
+        if strayed is not None:
+            named.setdefault(strayed, set()).add(row.unique_id)
+            continue
         before, (at, newest) = (at, newest), _place(row, epochs, at, newest)
         for unique_id in _of_stretch_before(waiting, before[1]) if before[0] != at else ():
             named.setdefault(before[0], set()).add(unique_id)
@@ -199,6 +203,17 @@ def _count_from(first: int) -> Iterator[int]:
     while True:
         yield first
         first += 1
+
+
+def _stray(row: Row, epochs: Sequence[Epoch], at: int, newest: int) -> int | None:
+    """The stretch of a frame that comes after the counter had begun anew, as one out of its order may; else None."""
+    if at < 1 or row.unique_id <= epochs[at].frames[-1].unique_id or row.unique_id <= newest:
+        return None
+    follows = any(
+        epoch.frames[0].counted_ns <= row.received_ns and row.unique_id <= epoch.frames[-1].unique_id
+        for epoch in epochs[at + 1 :]
+    )
+    return at - 1 if not follows and row.unique_id <= epochs[at - 1].frames[-1].unique_id else None
 
 
 def _place(row: Row, epochs: Sequence[Epoch], at: int, newest: int) -> tuple[int, int]:

@@ -97,8 +97,13 @@ def _require_no_traceback(beamline: Beamline) -> None:
 
 
 def _account(beamline: Beamline, rows: Sequence[Row], *, stopped_ns: int | None) -> Account:
-    hearing = Hearing(tuple(beamline.silences), tuple(beamline.deaths_ns))
-    account = account_of(rows, beamline.served(), hearing=hearing, stopped_ns=stopped_ns)
+    served = beamline.served()
+    deaths_ns = list(beamline.deaths_ns)
+    if beamline.protocol == "ca":
+        # Channel Access hands out the newest value only: a counter that is set back may hide what it had reached.
+        deaths_ns += [frame.counted_ns for frame in served if "restart" in frame.faults]
+    hearing = Hearing(tuple(beamline.silences), tuple(deaths_ns))
+    account = account_of(rows, served, hearing=hearing, stopped_ns=stopped_ns)
     if account.unnamed:
         kinds = texts(beamline.output, "text")[-6:]
         raise Violation(f"{len(account.unnamed)} frames are lost without a name: {account.unnamed[:5]}; {kinds}")

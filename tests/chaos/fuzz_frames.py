@@ -136,7 +136,7 @@ def waveforms() -> Iterator[Attempt]:
             image = image_from_pixels(pixels, sizes=sizes, colour_mode=chance.choice(("Mono", "", "RGB1", "0", "9\n")))
         except FrameRefusedError as error:
             return str(error)
-        if image.flags.writeable or image.ndim != 2 or image.size != wire.size * wire.itemsize // image.itemsize:
+        if image.flags.writeable or image.ndim != 2 or image.size != wire.size:
             raise Violation(f"{wire.size} of {wire.dtype} became {image.shape} of {image.dtype}")
         return ""
 

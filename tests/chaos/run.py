@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
         _nonsense(options)
     except Violation as error:
         complaint = str(error)
+    except KeyboardInterrupt:
+        complaint = "stopped by hand"
     print(table_of(tally))
     print(f"{time.monotonic() - begun_s:.0f} s in all")
     if complaint:

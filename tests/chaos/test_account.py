@@ -69,6 +69,14 @@ def test_lost_rows_that_go_on_from_the_old_count_belong_to_it():
     assert account(rows, first + second).unnamed == []
 
 
+def test_a_frame_that_comes_after_the_counter_began_anew_belongs_to_the_old_count():
+    first, second = served(*range(1, 31)), served(*range(1, 11), start_ns=START_NS + 30 * PERIOD_NS)
+    rows = [row(frame) for frame in [*first[:29], second[0]]]
+    rows.append(Row(30, second[0].counted_ns + 10_000_001, "PROCESSED", ""))
+    rows += [row(frame) for frame in second[1:]]
+    assert account(rows, first + second).unnamed == []
+
+
 def test_what_came_after_the_stop_is_of_no_run():
     frames = served(*range(1, 101))
     assert account([row(frame) for frame in frames[:50]], frames, stopped_ns=frames[50].counted_ns).unnamed == []
