@@ -59,7 +59,8 @@ def quantities_from_columns(columns: Iterable[tuple[str, str, str]]) -> tuple[Qu
     units = {path: unit for path, unit, _ in listed}
     found = [_quantity(path, long_name, units) for path, _, long_name in listed]
     quantities = [quantity for quantity in found if quantity is not None]
-    return tuple(sorted(quantities, key=lambda quantity: (_rank(quantity.phase, units), quantity.family)))
+    places = {phase: place for place, phase in enumerate(dict.fromkeys(path.partition("/")[0] for path in units))}
+    return tuple(sorted(quantities, key=lambda quantity: (_rank(quantity.phase, units, places), quantity.family)))
 
 
 def _quantity(path: str, long_name: str, units: dict[str, str]) -> Quantity | None:
@@ -85,8 +86,7 @@ def _ratio_label(long_name: str) -> str:
     return f"ratio {lines.group()}" if lines else "ratio"
 
 
-def _rank(phase: str, units: dict[str, str]) -> int:
+def _rank(phase: str, units: dict[str, str], places: dict[str, int]) -> int:
     """Order of a phase; sorting keeps the configured order among equals, but phases must not interleave."""
-    order = list(dict.fromkeys(path.partition("/")[0] for path in units))
     kind = 0 if f"{phase}/ratio" in units else 1 if f"{phase}/size_nm" in units else 2
-    return kind * len(order) + order.index(phase)
+    return kind * len(places) + places[phase]

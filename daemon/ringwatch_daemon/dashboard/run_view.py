@@ -46,6 +46,8 @@ class CellEntry:
     current_density_mA_cm2: float
     cycle: int
     half_cycle: int
+    name: str = ""
+    """Of the cell, in a run of several."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +59,7 @@ class RunView:
     started_ns
         None where the start of the run was not heard.
     quantities, curves
-        What is followed, and each quantity over the fits that converged.
+        What is followed, and each quantity over the fits that converged; in a run of several cells, of each cell.
     first_timestamp_ns, timestamp_ns
         Data time of the first frame that was heard of and of the newest.
     arrivals_ns

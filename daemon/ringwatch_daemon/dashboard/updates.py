@@ -14,6 +14,7 @@ from ringwatch_daemon.dashboard.series import Series
 
 EVENTS_KEPT = 12
 ARRIVALS_KEPT = 30
+MOST_CELLS, MOST_VALUES = 32, 10_000
 
 _STATES_WITHOUT_A_FIT = {"", "SUMMED", "NOT_FITTED"}
 _STATES_WITH_VALUES = {"CONVERGED", "MISFIT"}
@@ -68,11 +69,22 @@ def _counted(view: RunView, message: StreamMessage) -> RunView:
 
 
 def _started(view: RunView, message: StreamMessage) -> RunView:
-    columns = [
-        (text(item.get("path")), text(item.get("unit")), text(item.get("long_name")))
-        for item in mappings(message.data.get("columns"))
-    ]
+    names = texts(message.data.get("cells"))[:MOST_CELLS] or ("",)
+    columns = [(of_cell(name, path), unit, what) for name in names for path, unit, what in columns_told(message)]
     return replace(view, started_ns=message.timestamp_ns, quantities=quantities_from_columns(columns))
+
+
+def columns_told(start: StreamMessage) -> list[tuple[str, str, str]]:
+    """Path, unit and long name of each column, from the start of a run."""
+    return [
+        (text(item.get("path")), text(item.get("unit")), text(item.get("long_name")))
+        for item in mappings(start.data.get("columns"))
+    ]
+
+
+def of_cell(name: str, path: str) -> str:
+    """A path as the view tells it apart from that of other cells."""
+    return f"{name}:{path}" if name else path
 
 
 def _with_frame(view: RunView, message: StreamMessage, now_s: float) -> RunView:
@@ -84,7 +96,7 @@ def _with_frame(view: RunView, message: StreamMessage, now_s: float) -> RunView:
         return view
     cell = mapping(data.get("cell"))
     view = replace(_with_times(view, message), cell_reason=text(cell.get("state")))
-    return _with_fit(_with_cell(view, entry.row, cell), message)
+    return _with_fit(_with_cell(view, entry.row, cell, text(data.get("cell_name"))), message)
 
 
 def _with_times(view: RunView, message: StreamMessage) -> RunView:
@@ -103,19 +115,24 @@ def _with_fit(view: RunView, message: StreamMessage) -> RunView:
     state = text(values.get("fit_state"))
     if state in _STATES_WITHOUT_A_FIT:
         return view
+    name, chi_square = text(message.data.get("cell_name")), number(values.get("chi_square"))
+    values = {of_cell(name, path): value for path, value in values.items()}
     quantities = view.quantities or quantities_from_columns((path, "", "") for path in values)
-    fit = FitEntry(message.frame, state, number(values.get("chi_square")), MappingProxyType(values))
+    # Of several cells, those that are not in the beam keep what was found of them last.
+    others = view.fit.values if name and view.fit is not None and len(view.fit.values) < MOST_VALUES else {}
+    fit = FitEntry(message.frame, state, chi_square, MappingProxyType({**others, **values}))
     view = replace(view, quantities=quantities, fit=fit)
     if state not in _STATES_WITH_VALUES:
         return view
     curves = {
         quantity.path: view.curves.get(quantity.path, Series()).with_value(number(values.get(quantity.path)))
         for quantity in quantities
+        if quantity.path in values
     }
-    return replace(view, curves=MappingProxyType(curves))
+    return replace(view, curves=MappingProxyType({**view.curves, **curves}))
 
 
-def _with_cell(view: RunView, row: int, cell: dict[str, Any]) -> RunView:
+def _with_cell(view: RunView, row: int, cell: dict[str, Any], name: str) -> RunView:
     if text(cell.get("state")) != "KNOWN" or (view.cell is not None and row <= view.cell.row):
         return view
     entry = CellEntry(
@@ -125,8 +142,11 @@ def _with_cell(view: RunView, row: int, cell: dict[str, Any]) -> RunView:
         number(cell.get("current_density_mA_cm2")),
         integer(cell.get("cycle"), otherwise=-1),
         integer(cell.get("half_cycle"), otherwise=-1),
+        name,
     )
-    return replace(view, cell=entry, voltage=view.voltage.with_value(entry.voltage_V))
+    # The voltages of several cells make no curve.
+    voltage = view.voltage if name else view.voltage.with_value(entry.voltage_V)
+    return replace(view, cell=entry, voltage=voltage)
 
 
 def _with_late_cells(view: RunView, message: StreamMessage) -> RunView:
@@ -134,7 +154,7 @@ def _with_late_cells(view: RunView, message: StreamMessage) -> RunView:
     if rows is None or rows.ndim != 1:
         return view
     for row, cell in zip(rows.tolist(), mappings(message.data.get("states")), strict=False):
-        view = _with_cell(view, integer(row, otherwise=-1), cell)
+        view = _with_cell(view, integer(row, otherwise=-1), cell, text(message.data.get("cell_name")))
         if view.frame is not None and row == view.frame.row:
             view = replace(view, cell_reason=text(cell.get("state")))
     return view

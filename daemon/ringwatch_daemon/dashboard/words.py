@@ -56,7 +56,8 @@ def rate(frames_per_s: float) -> str:
 
 def cell(entry: CellEntry) -> str:
     """Voltage, current and where in the cycling: what of it is known."""
-    words = [f"{entry.voltage_V:.4f} V"] if math.isfinite(entry.voltage_V) else []
+    words = [entry.name] if entry.name else []
+    words += [f"{entry.voltage_V:.4f} V"] if math.isfinite(entry.voltage_V) else []
     if math.isfinite(entry.current_density_mA_cm2):
         words.append(f"{entry.current_density_mA_cm2:+.4g} mA/cm²")
     elif math.isfinite(entry.current_A):

@@ -145,12 +145,12 @@ def test_a_curve_is_bounded_and_keeps_its_mean(values):
 
 
 def test_a_long_and_wide_run_takes_no_more_than_its_bounds():
-    columns = [{"path": f"p{n}/ratio", "unit": "", "long_name": "", "kind": "number"} for n in range(500)]
+    columns = [{"path": f"p{n}/ratio", "unit": "", "long_name": "", "kind": "number"} for n in range(120)]
     cells = [f"cell{n}" for n in range(100)]
     model = PageModel()
     model.take(StreamMessage("run.start", "run", 0, "run.start", -1, 1, {"columns": columns, "cells": cells}))
     values = {"fit_state": "CONVERGED", **{column["path"]: 1.0 for column in columns}}
-    for row in range(300):
+    for row in range(150):
         data = {"values": values, "cell_name": f"cell{row % 100}", "state": "PROCESSED"}
         model.take(StreamMessage("frame.tracking", "run", row + 1, "frame.tracking", row, 10**18 + row, data))
         model.take(StreamMessage("event", "run", row + 1, "event", row, 10**18, {"kind": "X", "text": "y" * 10_000}))

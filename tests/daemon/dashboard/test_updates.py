@@ -163,6 +163,34 @@ def test_a_watcher_who_missed_the_start_still_finds_the_quantities() -> None:
     assert view.missed == 1
 
 
+def test_several_cells_have_their_own_quantities_and_curves_and_keep_what_was_found_last() -> None:
+    start = replace(streams.cell_run_start(), cells=("fresh", "aged"))
+    frames = [replace(streams.cell_frame(row), cell_name="fresh" if row % 2 else "aged") for row in range(4)]
+    view = RunView()
+    for message in streams.messages([start, *frames], start=start):
+        view = updated(view, message, now_s=0.0)
+    ratios = [quantity.path for quantity in view.quantities if quantity.label.startswith("ratio")]
+    assert ratios == ["fresh:li/ratio", "aged:li/ratio"]
+    assert view.curves["fresh:li/ratio"].curve() == pytest.approx((5.44, 5.46))
+    assert view.curves["aged:li/ratio"].curve() == pytest.approx((5.43, 5.45))
+    assert view.fit is not None
+    assert view.fit.estimate("aged:li/ratio")[0] == pytest.approx(5.45)
+    assert view.fit.estimate("fresh:li/ratio")[0] == pytest.approx(5.46)
+    assert view.cell is not None
+    assert (view.cell.name, view.cell.row, view.voltage.curve()) == ("fresh", 3, ())
+
+
+def test_cells_without_end_do_not_fill_the_memory_of_a_watcher() -> None:
+    view, values = RunView(), {"fit_state": "CONVERGED", **{f"p{number}/ratio": 1.0 for number in range(100)}}
+    for row in range(400):
+        data = {"values": values, "cell_name": f"cell{row}", "state": "PROCESSED"}
+        message = StreamMessage("frame.tracking", "run", row, "frame.tracking", row, 10**18, data)
+        view = updated(view, message, now_s=0.0)
+    assert view.fit is not None
+    assert len(view.fit.values) < 11_000
+    assert len(view.curves) <= 100
+
+
 def test_the_end_of_a_run_brings_its_reason_totals_and_flags() -> None:
     view = told(records.run_stop(announced=5))
     assert view.stopped == "asked to stop"

@@ -17,9 +17,9 @@ from ringwatch_daemon.dashboard import words
 from ringwatch_daemon.dashboard.contents import mapping, number, text, texts
 from ringwatch_daemon.dashboard.page.curve import Curve
 from ringwatch_daemon.dashboard.page.pattern import ShownPattern
-from ringwatch_daemon.dashboard.quantities import Quantity
-from ringwatch_daemon.dashboard.run_view import RunView
-from ringwatch_daemon.dashboard.updates import updated
+from ringwatch_daemon.dashboard.quantities import Quantity, quantities_from_columns
+from ringwatch_daemon.dashboard.run_view import FitEntry, RunView
+from ringwatch_daemon.dashboard.updates import columns_told, updated
 
 MOST_CELLS, MOST_QUANTITIES, MOST_EVENTS = 32, 48, 60
 SAMPLES_LOOKED_AT = 2000
@@ -49,6 +49,7 @@ class PageModel:
         self._cells: dict[str, _CellCurves] = {}
         self._events: deque[dict[str, Any]] = deque(maxlen=MOST_EVENTS)
         self._pattern = ShownPattern()
+        self._quantities: tuple[Quantity, ...] = ()
         self._zero_ns = 0
 
     def take(self, message: StreamMessage) -> None:
@@ -81,12 +82,14 @@ class PageModel:
         self._cells.clear()
         self._events.clear()
         self._pattern = ShownPattern()
+        self._quantities = ()
         self._zero_ns = 0
 
     def _follow(self, message: StreamMessage) -> None:
         match message.kind:
             case "run.start":
                 self._pattern.begin(message)
+                self._quantities = quantities_from_columns(columns_told(message))
                 for name in texts(message.data.get("cells"))[:MOST_CELLS]:
                     self._cell(name)
             case "frame.pattern":
@@ -118,12 +121,11 @@ class PageModel:
             return
         self._begin_time(message.timestamp_ns)
         time_h = self._hours(message.timestamp_ns)
-        for quantity in self._quantities():
-            value, sigma = number(values.get(quantity.path)), number(values.get(f"{quantity.path}_errors"))
-            cell.tracks.setdefault(quantity.path, Curve()).add(time_h, value, sigma)
-            if self._view.fit is not None:
-                state = words.state(self._view.fit, quantity)
-                cell.newest[quantity.path] = f"{words.estimate(self._view.fit, quantity)}  {state}".rstrip()
+        self._quantities = self._quantities or quantities_from_columns((path, "", "") for path in values)
+        fit = FitEntry(message.frame, text(values.get("fit_state")), number(values.get("chi_square")), values)
+        for quantity in self._quantities[:MOST_QUANTITIES]:
+            cell.tracks.setdefault(quantity.path, Curve()).add(time_h, *fit.estimate(quantity.path))
+            cell.newest[quantity.path] = f"{words.estimate(fit, quantity)}  {words.state(fit, quantity)}".rstrip()
 
     def _take_samples(self, message: StreamMessage) -> None:
         cell = self._cell(text(message.data.get("cell_name")))
@@ -153,9 +155,6 @@ class PageModel:
             }
         )
 
-    def _quantities(self) -> tuple[Quantity, ...]:
-        return self._view.quantities[:MOST_QUANTITIES]
-
     def _state(self) -> dict[str, Any]:
         view = self._view
         return {
@@ -181,7 +180,7 @@ class PageModel:
             "fit": None if view.fit is None else {"state": view.fit.state, "chi_square": _finite(view.fit.chi_square)},
             "quantities": [
                 {"path": each.path, "phase": each.phase, "label": each.label, "unit": each.unit}
-                for each in self._quantities()
+                for each in self._quantities[:MOST_QUANTITIES]
             ],
             "cells": [self._cell_state(name, cell) for name, cell in self._cells.items()],
             "events": list(self._events),
