@@ -1,5 +1,7 @@
 """What differs from pixel to pixel and stays as it is: bad pixels, offsets, sensitivities, shadow."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,7 +48,7 @@ class OffsetDrift:
             return None
         wave = 0.3 * np.sin(2.0 * np.pi * _DRIFT_WAVES * course)
         steps = self._response.block_drift_adu * (self._linear * course + self._wave * wave)
-        return np.asarray(_on_blocks(steps, self._shape, self._response).reshape(-1), dtype=np.float32)
+        return _on_blocks(steps.astype(np.float32), self._shape, self._response).reshape(-1)
 
 
 def gain_map(shape: tuple[int, int], response: DetectorResponse, rng: np.random.Generator) -> Float32Array | None:
@@ -100,9 +102,9 @@ def _blocks(shape: tuple[int, int], response: DetectorResponse) -> int:
     return -(-shape[1] // response.block_columns)
 
 
-def _on_blocks(values: NDArray[np.float64], shape: tuple[int, int], response: DetectorResponse) -> NDArray[np.float64]:
+def _on_blocks(values: NDArray[Any], shape: tuple[int, int], response: DetectorResponse) -> NDArray[Any]:
     """(rows, columns) from the values (2, blocks) of the upper and lower half."""
     rows, columns = shape
-    on_columns = np.repeat(values, response.block_columns, axis=1)[:, :columns]
-    half = rows // 2
-    return np.concatenate([np.tile(on_columns[:1], (half, 1)), np.tile(on_columns[1:], (rows - half, 1))])
+    image = np.empty(shape, values.dtype)
+    image[: rows // 2], image[rows // 2 :] = np.repeat(values, response.block_columns, axis=1)[:, :columns]
+    return image

@@ -32,6 +32,7 @@ NS_PER_H = 3.6e12
 ONSET = "ONSET_"
 STANDARD_EVERY = 5
 SEEN_SIGMAS = 10.0
+FEWEST_EXPECTED = 60
 LAG_KNOWN_TO = 0.95
 """What the analysis is told of the detector's lag, relative to its true shares."""
 
@@ -80,7 +81,7 @@ def beamline_recipe(folder: Path, frames: SyntheticFrames) -> Recipe:
         ('kind = "csv"', 'kind = "none"'),
         ("background_terms = 10 ", "background_terms = 24 "),
         ('background_file = "empty_cell.xy"', ""),
-        ("expected_frames = 2000", f"expected_frames = {len(frames)}"),
+        ("expected_frames = 2000", f"expected_frames = {max(len(frames), FEWEST_EXPECTED)}"),
         ("#: blocks =", "blocks ="),
         ("#: zinger_counts", "zinger_counts"),
     ):
@@ -159,7 +160,7 @@ def ceria_angles_deg(within_deg: tuple[float, float]) -> NDArray[np.float64]:
 def results(
     analyser: Analyser, frames: SyntheticFrames, from_h: float = 0.0
 ) -> Iterator[tuple[FrameTruth, FrameResult]]:
-    """The frames of the run through one analyser, as they come; with the darks at its start and those from a time on."""
+    """The frames of the run through one analyser, as they come: the darks at its start, and all from a time on."""
     for index in range(len(frames)):
         truth = frames.truth(index)
         if index >= frames.scenario.darks and truth.cell.time_h < from_h:
@@ -187,7 +188,11 @@ def live_frame(frames: SyntheticFrames, index: int) -> Frame:
 
 
 def run_course(
-    scenario: Scenario, folder: Path, *, prepared: Callable[[Recipe], Recipe] = lambda recipe: recipe, from_h: float = 0.0
+    scenario: Scenario,
+    folder: Path,
+    *,
+    prepared: Callable[[Recipe], Recipe] = lambda recipe: recipe,
+    from_h: float = 0.0,
 ) -> Course:
     """Measure a whole run.
 

@@ -1,4 +1,4 @@
-"""What is asked of the fit itself: how long it takes, how far off it may start, how it sees a faint hump."""
+"""What is asked of the fit itself: how long it takes, and how far off it may start."""
 
 import statistics
 import tempfile
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import lmfit
 import numpy as np
-from scipy.special import voigt_profile
 
 from accuracy.courses import (
     START_NS,
@@ -17,17 +16,15 @@ from accuracy.courses import (
     beamline_recipe,
     calibrated,
     live_frame,
-    summed_pattern,
 )
 from accuracy.figures import Figure
 from ringwatch_pipelines.analysis import Analyser, Recipe
 from ringwatch_pipelines.fit.design_matrix import bins_from_pattern, design_matrix
-from ringwatch_pipelines.fit.fit_recipe import FitRecipe, Hump, ReferenceBackground
+from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.fit.pattern_fit import PatternFit, fit_pattern, layout_from_recipe
 from ringwatch_pipelines.patterns import FloatArray, Pattern
 from ringwatch_pipelines.results import FitState, FrameResult, FreePhaseTrack
 from ringwatch_pipelines.tracks.tracking import TrackerState, track
-from ringwatch_simulators.radial_profile import Beam, lagp_lines
 from ringwatch_simulators.scenario import SCENARIOS, SyntheticFrames
 
 WRONG_BY = (0.99, 1.01)
@@ -37,38 +34,6 @@ MOST_MS = {2: 15.0, 4: 30.0}
 LEAST_SPEEDUP = 8.0
 MOST_CALLS = 600
 """About four slopes of all parameters; where lmfit wants more, its time is understated."""
-
-
-def hump_figures(seed: int = 11) -> list[Figure]:
-    """A hump of half a per cent of LAGP (113), before the background of an empty cell."""
-    scenario = replace(SCENARIOS["full"], seed=seed)
-    cell = SyntheticFrames(scenario, START_NS).truth(scenario.frames - 1).cell
-    line = max(lagp_lines(cell, Beam()), key=lambda one: one.area)
-    peak = line.area * voigt_profile(0.0, line.gauss_sigma_deg, line.lorentz_hwhm_deg)
-    scenario = replace(scenario, cell=replace(scenario.cell, hump_counts=0.005 * peak))
-    with tempfile.TemporaryDirectory() as folder:
-        frames = SyntheticFrames(scenario, START_NS)
-        recipe = calibrated(beamline_recipe(Path(folder), frames), scenario)
-        errors = [
-            result.tracked.hump.value / frames.truth(index).cell.hump_counts - 1.0
-            for index, result in _last_frames(with_empty_cell(recipe, seed), frames)
-            if result.tracked is not None
-        ]
-    bias, scatter = float(np.mean(errors)), float(np.std(errors))
-    return [
-        Figure("hump of 0.5 % of LAGP (113): mean error", f"{bias:+.1%}", "within 5 %", met=abs(bias) < 0.05),
-        Figure("hump of 0.5 % of LAGP (113): scatter", f"{scatter:.1%}", "", met=None),
-    ]
-
-
-def with_empty_cell(recipe: Recipe, seed: int) -> Recipe:
-    """The recipe with a background measured on an empty cell and few terms of its own."""
-    assert recipe.fit is not None
-    empty = SyntheticFrames(replace(SCENARIOS["empty"], seed=seed, frames=32), START_NS)
-    pattern = summed_pattern(replace(recipe, fit=None, texture=(), ring_check=None), empty)
-    reference = ReferenceBackground(pattern.two_theta_deg, pattern.intensity)
-    fit = replace(recipe.fit, reference_background=reference, background_terms=4, hump=Hump(2.3, 0.9))
-    return replace(recipe, fit=fit)
 
 
 def _last_frames(recipe: Recipe, frames: SyntheticFrames) -> Iterator[tuple[int, FrameResult]]:

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from accuracy.courses import run_course
-from accuracy.figures import DEMANDS, FEWEST, Measured, figures_of, null_figures, table
+from accuracy.courses import Course, Told, run_course
+from accuracy.empty_cell import GROWN, hump_figures
+from accuracy.figures import DEMANDS, FEWEST, Measured, figures_of, honest_figures, null_figures, table
+from accuracy.onset_figures import alarm_figures, null_run_figures
 from ringwatch_simulators.scenario import SCENARIOS
 
 FRAMES = 2000
@@ -61,6 +63,59 @@ def test_z_of_an_absent_phase_must_have_a_width_of_one():
     for width, met in ((1.0, True), (1.5, False), (0.7, False)):
         absent = Measured(width * random.standard_normal(FRAMES), np.ones(FRAMES), np.zeros(FRAMES))
         assert null_figures("LiOH", absent)[0].met is met
+
+
+def drawn(random, *, sigma_by=1.0, shift_sigmas=0.0, frames=400):
+    truth = np.full(frames, 5.0)
+    return Measured(
+        truth + 0.1 * random.standard_normal(frames) + 0.1 * shift_sigmas, np.full(frames, 0.1 * sigma_by), truth
+    )
+
+
+def test_errors_of_few_counts_must_be_what_they_say():
+    random = np.random.default_rng(7)
+    assert missed(honest_figures("a", drawn(random))) == set()
+    for factor in (1.5, 1 / 1.5):
+        assert missed(honest_figures("a", drawn(random, sigma_by=factor))) == {"a: within one sigma"}
+    assert missed(honest_figures("a", drawn(random, shift_sigmas=3.0))) == {
+        "a: bias, in its sigma",
+        "a: within one sigma",
+    }
+    assert len(missed(honest_figures("a", drawn(random, frames=FEWEST - 1)))) == 2
+
+
+def course_that_told(*onsets, z=None):
+    z = np.random.default_rng(8).standard_normal(340) if z is None else z
+    measured = {"lioh": Measured(z, np.ones(z.size), np.zeros(z.size))}
+    return Course(1, np.arange(z.size, dtype=float), measured, np.ones(z.size), 0, onsets)
+
+
+def test_an_onset_must_be_told_once_in_time_and_with_its_date():
+    good = Told("lioh", alarm_h=124.0, date_h=119.0, sigma_h=1.0)
+    assert missed(alarm_figures([course_that_told(good)], "lioh", within_h=6.0, dated_to_h=3.0)) == set()
+    for told in (
+        (),
+        (good, good),
+        (replace(good, alarm_h=127.0),),
+        (replace(good, alarm_h=100.0),),
+        (replace(good, date_h=116.0),),
+    ):
+        assert missed(alarm_figures([course_that_told(*told)], "lioh", within_h=6.0, dated_to_h=3.0))
+
+
+def test_a_false_alarm_misses_and_so_does_noise_that_would_raise_some():
+    assert missed(null_run_figures([course_that_told()], "lioh", runs=30)) == set()
+    false = Told("lioh", alarm_h=50.0, date_h=49.0, sigma_h=1.0)
+    assert missed(null_run_figures([course_that_told(false)], "lioh", runs=30))
+    wandering = 4.0 * np.sin(np.arange(340) / 30.0) + np.random.default_rng(9).standard_normal(340)
+    assert missed(null_run_figures([course_that_told(z=wandering)], "lioh", runs=30))
+
+
+def test_a_hump_is_judged_where_it_has_grown():
+    truth = np.linspace(0.0, 7.0, 1000)
+    error = np.where(truth > GROWN * 7.0, 1.06, 0.5)
+    for factor, met in ((error, False), (np.where(error < 1.0, 0.5, 1.04), True)):
+        assert hump_figures(Measured(truth * factor, np.full(1000, 0.3), truth))[0].met is met
 
 
 def test_the_table_says_what_was_missed():
