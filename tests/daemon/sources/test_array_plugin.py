@@ -157,6 +157,17 @@ def test_the_stamp_of_the_frame_itself_is_taken_where_it_came_with_it():
     assert [frame.timestamp_ns for frame in ioc.intake.frames][-2:] == [epoch_ns + 2 * 10**9 + 5, START_NS + 30]
 
 
+def test_the_header_of_a_frame_whose_id_went_unheard_is_not_given_to_the_next():
+    ioc = FakeIoc()
+    ioc.post_frame(1, 10)
+    ioc.turn()
+    ioc.channels["P:EpicsTSSec_RBV"].post(847_888_000, 20)  # of frame 2, of which nothing else is heard
+    ioc.channels["P:EpicsTSNsec_RBV"].post(5, 20)
+    ioc.post_frame(3, 30)
+    ioc.turn()
+    assert [(frame.unique_id, frame.timestamp_ns) for frame in ioc.intake.frames][-1] == (3, START_NS + 30)
+
+
 def test_a_header_that_says_nothing_is_named():
     ioc = FakeIoc()
     ioc.channels["P:DataType_RBV"].forget()
