@@ -10,8 +10,9 @@ from scipy.sparse import csr_array
 from ringwatch_pipelines.errors import GeometryError
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray
-from ringwatch_pipelines.reduction.folds import HistogramFold, SplitFold, WindowFold
+from ringwatch_pipelines.reduction.histogram_fold import HistogramFold, WindowFold
 from ringwatch_pipelines.reduction.pixel_groups import pixel_groups
+from ringwatch_pipelines.reduction.split_fold import SplitFold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,8 +74,11 @@ def split_fold(*, lists: BinLists, weight: FloatArray) -> SplitFold:
     by_bin = csr_array((lists.shares, lists.pixels, lists.starts), shape=(bins, weight.size))
     by_pixel = by_bin[:, counting].tocsc()
     by_pixel.sort_indices()
-    spread = np.zeros(weight.size, dtype=np.uint16)
-    spread[counting] = np.diff(by_pixel.indptr)
+    bins_of_each = np.diff(by_pixel.indptr)
+    # A byte where it holds them: a pass goes through all of this memory.
+    dtype = np.uint8 if bins_of_each.max(initial=0) < 256 else np.uint16
+    spread: NDArray[Any] = np.zeros(weight.size, dtype=dtype)
+    spread[counting] = bins_of_each
     ends = np.cumsum(spread, dtype=np.int64)
     listed = np.flatnonzero(spread)
     first = by_pixel.indices[ends[listed] - spread[listed]]

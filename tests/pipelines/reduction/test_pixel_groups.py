@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ringwatch_pipelines.reduction.folds import FoldInput, HistogramFold
+from ringwatch_pipelines.reduction.folds import FoldInput
 from ringwatch_pipelines.reduction.frame_limits import limits_for
+from ringwatch_pipelines.reduction.histogram_fold import HistogramFold
 from ringwatch_pipelines.reduction.pixel_groups import MOST_SLOTS, pixel_groups
 
 BINS = 7
