@@ -82,7 +82,10 @@ def key_in(path: Path) -> tuple[int, int, int]:
     except OSError as error:
         raise InputFileError(f"{path} cannot be read: {error.strerror}") from error
     head, _ = _parts(start, path, size=size)
-    return head["unique_id"], head["received_ns"], size
+    try:
+        return int(head["unique_id"]), int(head["received_ns"]), size
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputFileError(f"{path} holds a frame whose head was damaged: {error!r}") from error
 
 
 def _told(frame: Frame) -> dict[str, Any]:

@@ -26,6 +26,17 @@ TESTS = Path(__file__).resolve().parents[2]
 NOBODY = frozenset()
 
 
+@pytest.mark.parametrize("damage", [(b'"received_ns"', b'"received_nx"'), (b'"unique_id": 5', b'"unique_id":""')])
+def test_a_frame_whose_head_was_damaged_is_left_out_when_the_spool_is_taken_up(tmp_path, damage):
+    write_frame(tmp_path / "000000000000.frame", frame(5))
+    content = (tmp_path / "000000000000.frame").read_bytes()
+    before, after = damage
+    assert before in content
+    (tmp_path / "000000000000.frame").write_bytes(content.replace(before, after.ljust(len(before))))
+    assert FrameSpool(tmp_path, quota_bytes=10**9).recover(NOBODY) == ()
+    assert list(tmp_path.iterdir()) == []
+
+
 def intake_with(spool, *, capacity: int = 2) -> Intake:
     return Intake(capacity=capacity, overflow=Overflow.DROP_NEWEST, clock=ManualClock(), spool=spool)
 
