@@ -12,12 +12,14 @@ from pathlib import Path
 from chaos.beamline import RATE_HZ, Beamline
 from chaos.crowd import connect_and_leave, no_descriptors_left
 from chaos.disk import Disk
+from chaos.fuzz import mutated
 from chaos.fuzz_stream import burst
 from chaos.listener import DeafSubscriber
 from chaos.readers import PlainReader
 from chaos.violations import Violation
 
 MIB = 2**20
+DAMAGED = ("checkpoint-*", "*.npy", "spool/*.frame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,17 @@ def kill_daemon_while_it_starts(scene: Scene) -> int:
     time.sleep(scene.chance.uniform(1.5, 4.0))
     scene.beamline.end_daemon(signal.SIGKILL)
     scene.beamline.start_daemon()
+    return killed_ns
+
+
+def damage_memory(scene: Scene) -> int:
+    """A kill, and a disk that gives back other bytes of what lies beside the run than it was given."""
+    killed_ns, beamline = time.time_ns(), scene.beamline
+    beamline.end_daemon(signal.SIGKILL)
+    memory = beamline.output.with_name(beamline.output.stem + ".resume")
+    for path in [path for kind in DAMAGED for path in sorted(memory.glob(kind)) if scene.chance.random() < 0.5]:
+        path.write_bytes(mutated(path.read_bytes(), scene.chance))
+    beamline.start_daemon()
     return killed_ns
 
 
@@ -229,6 +242,7 @@ def _address_space(process: int) -> int:
 FAULTS = (
     Fault("daemon kill -9", 50, kill_daemon),
     Fault("daemon kill -9 twice", 10, kill_daemon_while_it_starts),
+    Fault("kill -9, damaged memory", 8, damage_memory),
     Fault("daemon SIGTERM", 6, lambda scene: stop_daemon(scene, signal.SIGTERM), ends_run=True),
     Fault("daemon SIGINT", 6, lambda scene: stop_daemon(scene, signal.SIGINT), ends_run=True),
     Fault("stop while starting", 6, stop_daemon_while_it_starts, ends_run=True),

@@ -131,7 +131,7 @@ class _Rounds:
         beamline.listener.close()
 
 
-def faults_for(seed: int, rounds: int) -> list[Fault]:
-    """A fault for each round, by the weights of their kinds."""
-    chance = random.Random(seed)
-    return chance.choices(FAULTS, weights=[fault.weight for fault in FAULTS], k=rounds)
+def faults_for(seed: int, rounds: int, *, kind: str = "") -> list[Fault]:
+    """A fault for each round, by the weights of their kinds; with `kind` only those whose name has it."""
+    chance, faults = random.Random(seed), [fault for fault in FAULTS if kind in fault.kind]
+    return chance.choices(faults, weights=[fault.weight for fault in faults], k=rounds)

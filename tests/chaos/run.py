@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _rounds(options: argparse.Namespace, tally: Tally) -> None:
-    faults = faults_for(options.seed, options.rounds)
+    faults = faults_for(options.seed, options.rounds, kind=options.kind)
     for block, first in enumerate(range(0, len(faults), ROUNDS_A_BEAMLINE), start=1):
         part = faults[first : first + ROUNDS_A_BEAMLINE]
         protocol = options.protocol or ("ca" if block % CHANNEL_ACCESS_EVERY == 0 else "pva")
@@ -83,6 +83,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--protocol", choices=("pva", "ca"), help="all the time; by default Channel Access a quarter of it"
     )
+    parser.add_argument("--kind", default="", help="only faults whose name has this")
     parser.add_argument("--connections", type=int, default=CONNECTIONS, help="connections at once; 0 for none")
     parser.add_argument("--messages", type=int, default=MESSAGES, help="of nonsense; 0 for none")
     parser.add_argument("--folder", type=Path, help="where the runs are written for the time being")
