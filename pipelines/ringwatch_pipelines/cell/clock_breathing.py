@@ -124,15 +124,22 @@ def clock_from_breathing(
         Where the search begins. Since nobody knows whether a track grows or shrinks with the charge, only
         offsets less than half a half-cycle away from it can be told.
     """
+    if timestamp_ns.size < _FRAMES_A_HALF_CYCLE:
+        return ClockReading(None, f"{timestamp_ns.size} frames are too few to tell the clocks from")
     if charge.half_cycles < _FEWEST_HALF_CYCLES:
         return ClockReading(None, f"{charge.half_cycles} half-cycles are too few to tell the clocks from")
+    if np.ptp(timestamp_ns) <= 0:
+        return ClockReading(None, "frames at one time only tell nothing of the clocks")
     warning = aliasing_warning(timestamp_ns=timestamp_ns, half_cycle_s=charge.half_cycle_s)
     if warning is not None:
         return ClockReading(None, warning, (warning,))
     fit = _prepared(timestamp_ns, tracks, charge, declared)
     if fit is None:
         return ClockReading(None, f"fewer than {_FEWEST_FRAMES} frames have both tracks and charge")
-    return fit.reading()
+    try:
+        return fit.reading()
+    except np.linalg.LinAlgError:
+        return ClockReading(None, "the frames do not tell offset and drift apart from the slow course of the tracks")
 
 
 def _prepared(
@@ -144,7 +151,7 @@ def _prepared(
     for shift_ns in (-reach_ns, 0, reach_ns):
         known &= np.isfinite(charge.at(declared.cycler_from_detector_ns(timestamp_ns + shift_ns))[0])
     stamps = timestamp_ns[known]
-    if stamps.size < _FEWEST_FRAMES:
+    if stamps.size < _FEWEST_FRAMES or np.ptp(stamps) <= 0:
         return None
     order = np.argsort(stamps, kind="stable")
     tracks = tuple(Track(track.name, track.value[known][order], track.sigma[known][order]) for track in tracks)

@@ -31,6 +31,8 @@ _FAR_LIKELIER = 1e-6
 _SHARE_EXPLAINED = 0.5
 _NARROWED = 0.6
 _MANY = 6
+_MOST_FRAMES = 1000
+_MOST_CYCLER = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +55,10 @@ class Switches:
     def count(self) -> int:
         """How many there are."""
         return int(self.before_ns.size)
+
+    def of(self, which: slice) -> "Switches":
+        """Some of them."""
+        return Switches(self.before_ns[which], self.after_ns[which], self.rises[which])
 
 
 def switches_from_signal(
@@ -100,6 +106,10 @@ def clock_from_switches(
     if frames.count < _FEWEST or cycler.count < _FEWEST:
         text = f"two switches of the mark are needed: the frames show {frames.count}, the cycler {cycler.count}"
         return ClockReading(None, text)
+    frames, cycler = _newest(frames, cycler, declared, search_s)
+    if cycler.count > _MOST_CYCLER or cycler.count < _FEWEST:
+        text = f"the cycler switches {cycler.count} times around the newest {frames.count} switches of the mark"
+        return ClockReading(None, text)
     reference_ns = int(np.mean(frames.before_ns // 2 + frames.after_ns // 2)) - round(declared.offset_s * NS_PER_S)
     bounds = _bounds(frames, cycler, declared.at(reference_ns), search_s)
     pairs = _pairs(bounds)
@@ -115,6 +125,16 @@ def clock_from_switches(
     sigma = np.sqrt(np.diagonal(covariance))
     estimate = ClockEstimate(relation, float(sigma[0]), float(sigma[1]), ClockMethod.MARK, int(pairs.size))
     return ClockReading(estimate, warnings=_warnings(chosen, estimate))
+
+
+def _newest(frames: Switches, cycler: Switches, declared: ClockRelation, search_s: float) -> tuple[Switches, Switches]:
+    """The newest switches of a mark that switches all the time, and those of the cycler around them."""
+    frames = frames.of(slice(max(frames.count - _MOST_FRAMES, 0), None))
+    reach_ns = round(search_s * NS_PER_S)
+    first_ns, last_ns = int(frames.before_ns[0]) - reach_ns, int(frames.after_ns[-1]) + reach_ns
+    seen_ns = declared.detector_from_cycler_ns(cycler.before_ns)
+    near = np.flatnonzero((seen_ns > first_ns) & (seen_ns < last_ns))
+    return frames, cycler.of(slice(near[0], near[-1] + 1) if near.size else slice(0, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -125,3 +125,22 @@ def test_samples_far_apart_make_the_switches_uncertain():
 def test_two_half_cycles_are_too_few():
     cell = replace(CELL, length_s=20 * 3600.0)
     assert "too few" in reading(course(cell), cell=cell).why_not
+
+
+@pytest.mark.parametrize("time_s", [np.zeros(0), np.full(1, 9e4), np.full(100, 9e4), np.linspace(9e4, 9.01e4, 100)])
+def test_frames_that_tell_nothing_are_a_sentence_and_no_error(charge, time_s):
+    a, sigma, _, _ = CELL.lattice(time_s, np.random.default_rng(1))
+    told = clock_from_breathing(
+        timestamp_ns=stamps_of(time_s), tracks=(Track("a", a, sigma),), charge=charge, declared=ClockRelation()
+    )
+    assert told.estimate is None
+    assert told.why_not
+
+
+def test_tracks_without_a_number_tell_nothing(charge):
+    time_s = np.arange(300.0, CELL.length_s, 3600.0)
+    nothing = Track("a", np.full(time_s.size, np.nan), np.full(time_s.size, np.nan))
+    told = clock_from_breathing(
+        timestamp_ns=stamps_of(time_s), tracks=(nothing,), charge=charge, declared=ClockRelation()
+    )
+    assert told.estimate is None

@@ -75,3 +75,12 @@ def test_one_switch_is_not_enough():
     )
     assert told.estimate is None
     assert told.why_not == "two switches of the mark are needed: the frames show 1, the cycler 44"
+
+
+def test_a_mark_that_flickers_all_the_time_costs_no_memory_and_tells_nothing():
+    stamps = stamps_of(np.arange(0.0, CELL.length_s, 10.0))
+    flicker = switches_from_signal(timestamp_ns=stamps, signal=np.arange(stamps.size) % 2.0)
+    cycler = switches_from_signal(timestamp_ns=stamps, signal=np.arange(stamps.size) % 2.0)
+    told = clock_from_switches(frames=flicker, cycler=cycler, declared=ClockRelation(), search_s=7200.0)
+    assert told.estimate is None or told.estimate.offset_sigma_s > 1.0
+    assert clock_from_switches(frames=flicker, cycler=CYCLER, declared=ClockRelation(), search_s=100.0).estimate is None
