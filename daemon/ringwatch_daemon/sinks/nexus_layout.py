@@ -302,11 +302,13 @@ def _write_ledger_totals(entry: h5py.Group, start: RunStart) -> None:
 
 def _pattern_fields(start: RunStart) -> Iterator[Field]:
     bins = len(start.norm)
+    # Equal chunks: a last one that is only half in use would take its whole room.
+    bins_a_chunk = math.ceil(bins / math.ceil(bins / BINS_A_CHUNK))
     for name, long_name in (("I", "intensity"), ("I_errors", "estimated intensity error")):
         yield Field(
             f"azint1d/{name}",
             np.float32,
-            chunk=(PATTERNS_A_CHUNK, min(bins, BINS_A_CHUNK)),
+            chunk=(PATTERNS_A_CHUNK, bins_a_chunk),
             shape=(bins,),
             attributes=(("long_name", long_name), ("units", "arbitrary units")),
         )

@@ -1,5 +1,6 @@
 """An HDF5 file that grows in SWMR mode and that everybody can open at any moment."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -80,7 +81,7 @@ class SealedFile:
             self._seal.sync()
 
     def close(self, *, lengths: Mapping[str, int] | None = None) -> None:
-        """Close the file and give back the room that it kept ahead.
+        """Close the file and give back the room that it kept ahead; what was not flushed is not in it.
 
         Parameters
         ----------
@@ -88,9 +89,12 @@ class SealedFile:
             Rows of datasets that are longer than they should be, as a batch that was cut off leaves them.
         """
         try:
-            self.file.close()
-            if self._seal is not None:
-                self._seal.cut()
+            if self._seal is None:
+                self.file.close()
+            else:
+                end = self.file.id.get_filesize()
+                _close_without_writing(self.file)
+                self._seal.finish(end)
             self._cut(lengths or {})
             self.sync()
         finally:
@@ -110,3 +114,17 @@ class SealedFile:
             with h5py.File(self.path, "r+", libver="latest", locking=False) as file:
                 for name, rows in lengths.items():
                     file["entry"][name].resize(rows, axis=0)
+
+
+def _close_without_writing(file: h5py.File) -> None:
+    """Close a file whose datasets are flushed, so that it is whole at every moment.
+
+    HDF5 marks the file as open once more while it closes it, for some milliseconds in which a kill would leave it
+    so. What it writes then tells nothing new: it goes to a piece of memory that is thrown away.
+    """
+    scratch = os.memfd_create("closing")
+    try:
+        os.dup2(scratch, file.id.get_vfd_handle(), inheritable=False)
+    finally:
+        os.close(scratch)
+    file.close()

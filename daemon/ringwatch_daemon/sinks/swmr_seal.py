@@ -11,7 +11,7 @@ but not when datasets are flushed one by one (``H5Dflush``): so that is how a se
 
 The file is really made that long first, for a superblock that tells of more than there is means a
 truncated file to HDF5. The disk's blocks are taken with it: a full disk shows here, where it can be
-waited out, and not in the middle of what HDF5 writes. `SwmrSeal.cut` gives the rest back.
+waited out, and not in the middle of what HDF5 writes. `SwmrSeal.finish` gives the rest back.
 
 Layout: HDF5 File Format Specification 3.0, section II.A "Format Signature and Superblock", versions
 2 and 3, with offsets of 8 bytes: signature (8), version (1), size of offsets (1), size of lengths (1),
@@ -109,16 +109,16 @@ class SwmrSeal:
         """
         os.fsync(self._file)
 
-    def cut(self) -> None:
-        """Cut the reserve off, once HDF5 has closed the file and told its true end.
+    def finish(self, end: int) -> None:
+        """Tell the true end of a file to which nothing is added any more, and cut the reserve off.
 
         Raises
         ------
         OSError
-            The file cannot be cut.
+            The file cannot be written or cut.
         """
-        end = int.from_bytes(_superblock(self._file)[_END_AT : _END_AT + 8], "little")
         if _SIZE < end < os.fstat(self._file).st_size:
+            os.pwrite(self._file, sealed(_superblock(self._file), end=end), 0)
             os.ftruncate(self._file, end)
 
     def close(self) -> None:

@@ -395,7 +395,7 @@ def test_a_run_in_parts_killed_again_and_again_loses_no_row_that_was_flushed(tmp
         "from daemon.sinks import test_run_parts as t; t.go_on(Path(sys.argv[1]), part_rows=3)"
     )
     told = 0
-    for attempt in range(4):
+    for attempt in range(3):
         with subprocess.Popen(
             [sys.executable, "-c", program, str(path), str(TESTS)], stdout=subprocess.PIPE, text=True
         ) as writer:

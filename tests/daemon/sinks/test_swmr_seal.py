@@ -56,8 +56,9 @@ def test_a_sealed_file_opens_at_every_row(tmp_path, options):
             arguments = [sys.executable, "-c", script, str(tmp_path / "f.h5"), str(int("swmr" in options))]
             done = subprocess.run(arguments, capture_output=True, text=True, check=True)
             assert int(done.stdout) == sum(range(len(rows)))
+    end = file.id.get_filesize()
     file.close()
-    seal.cut()
+    seal.finish(end)
     seal.close()
 
 
@@ -78,8 +79,9 @@ def test_a_clean_close_leaves_no_reserve(tmp_path):
     seal = SwmrSeal(tmp_path / "f.h5", reserve_bytes=2**20)
     append(file, rows, seal)
     assert (tmp_path / "f.h5").stat().st_size > 2**20
+    end = file.id.get_filesize()
     file.close()
-    seal.cut()
+    seal.finish(end)
     seal.close()
     assert (tmp_path / "f.h5").stat().st_size < 2**16
     with h5py.File(tmp_path / "f.h5") as back:
