@@ -77,15 +77,12 @@ class FoldInput:
         (rows, columns) raw counts, contiguous.
     limits
         Which counts count.
-    poisson
-        Whether `Counts.raw_squares` is wanted for a Poisson variance.
     threads
         How many threads share the frame.
     """
 
     image: NDArray[Any]
     limits: Limits
-    poisson: bool
     threads: int
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.reduction.folds import NO_PIXELS, Counts, FoldInput, StaticSums, Sums, block_edges
 from ringwatch_pipelines.reduction.group_kernels import add_groups, spread_slots
-from ringwatch_pipelines.reduction.kernels import LANES, add_lift, add_rows, bad_pixels
+from ringwatch_pipelines.reduction.kernels import LANES, add_rows, bad_pixels
 from ringwatch_pipelines.reduction.pixel_groups import PixelGroups
 from ringwatch_pipelines.reduction.threads import run_blocks, share_blocks
 
@@ -49,14 +49,11 @@ class HistogramFold:
         groups = self.groups
         grouped = groups is not None and groups.holds(frame.image.dtype)
         raw, out_in_row = self._grouped(frame, groups) if groups and grouped else self._histogram(frame)
-        raw_squares: Sums = raw
-        if frame.poisson:
-            raw_squares = raw + self._lift(frame)
         if not out_in_row.any():
-            return Counts(raw, raw_squares, NO_PIXELS, 0)
+            return Counts(raw, raw, NO_PIXELS, 0)
         low, high = frame.limits.low, frame.limits.high
         bad = bad_pixels(frame.image, self.bin_of_pixel, self.bins, low, high, out_in_row)
-        return Counts(raw, raw_squares, bad, int(np.count_nonzero(frame.image.ravel()[bad] > high)))
+        return Counts(raw, raw, bad, int(np.count_nonzero(frame.image.ravel()[bad] > high)))
 
     def _grouped(self, frame: FoldInput, groups: PixelGroups) -> tuple[Sums, NDArray[np.bool_]]:
         edges = block_edges(frame.image.shape[0])
@@ -98,17 +95,6 @@ class HistogramFold:
         if dtype.kind == "u" and self.most_pixels * int(np.iinfo(dtype).max) < 2**32:
             return np.uint32
         return np.int64
-
-    def _lift(self, frame: FoldInput) -> FloatArray:
-        edges = block_edges(frame.image.shape[0])
-        lift = np.zeros((edges.size - 1, self.bins + 1))
-        low, high = frame.limits.low, frame.limits.high
-
-        def work(block: int) -> None:
-            add_lift(frame.image, self.bin_of_pixel, low, high, edges[block], edges[block + 1], lift[block])
-
-        run_blocks(work, blocks=edges.size - 1, threads=frame.threads)
-        return np.asarray(lift.sum(axis=0)[:-1], dtype=np.float64)
 
     def without(self, static: StaticSums, bad: NDArray[np.int64], *, dark: NDArray[Any] | None) -> StaticSums:
         """The static sums without the pixels in `bad`."""

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_pipelines.compiled import compiled
-from ringwatch_pipelines.patterns import FloatArray
 
 LANES = 4
 """Neighbouring pixels add to different copies of the sums: most of them fall into one bin, and an addition
@@ -83,27 +82,3 @@ def bad_pixels(  # noqa: PLR0917 - compiled functions take no keyword-only argum
                     found[place] = row * columns + i
                     place += 1
     return found
-
-
-@compiled
-def add_lift(  # noqa: PLR0917 - compiled functions take no keyword-only arguments
-    image: NDArray[Any],
-    bin_of_pixel: NDArray[Any],
-    low: Any,
-    high: Any,
-    first: int,
-    last: int,
-    lift: FloatArray,
-) -> None:
-    """Add ``max(1 - counts, 0)`` of rows `first` to `last`: what lifts a variance of ``counts`` to 1 a pixel."""
-    columns = image.shape[1]
-    for row in range(first, last):
-        counts = image[row]
-        dim = 0
-        for i in range(columns):
-            dim += counts[i] < 1
-        if dim == 0:
-            continue
-        for i in range(columns):
-            if (counts[i] >= low) & (counts[i] <= high) and counts[i] < 1:
-                lift[bin_of_pixel[row, i]] += 1.0 - counts[i]

@@ -141,7 +141,7 @@ class FoldedOperator:
             minimum_counts=self.corrections.minimum_counts,
             saturation_counts=self.corrections.saturation_counts,
         )
-        return self.fold.counts(FoldInput(image=counts, limits=limits, poisson=False, threads=self.threads))
+        return self.fold.counts(FoldInput(image=counts, limits=limits, threads=self.threads))
 
     def corrected(self, counts: Counts, *, dark: DarkSums | None, monitor: float = 1.0) -> Integrated:
         """Sums of one frame from what `count` told of it; as `integrate` does in one.

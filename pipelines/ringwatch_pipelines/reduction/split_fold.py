@@ -44,12 +44,12 @@ class SplitFold:
     def static_sums(self, image: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
         """(bins,) sums of ``c * image`` and ``c**2 * image`` over all pixels that ever count."""
         limits = limits_for(dtype=image.dtype, minimum_counts=None, saturation_counts=None)
-        raw, squares, _ = self._spread(image, limits, poisson=False, threads=1)
+        raw, squares, _ = self._spread(image, limits, threads=1)
         return raw, squares
 
     def counts(self, frame: FoldInput) -> Counts:
         """Sums over one frame."""
-        raw, squares, out_in_row = self._spread(frame.image, frame.limits, poisson=frame.poisson, threads=frame.threads)
+        raw, squares, out_in_row = self._spread(frame.image, frame.limits, threads=frame.threads)
         if not out_in_row.any():
             return Counts(raw, squares, NO_PIXELS, 0)
         low, high = frame.limits.low, frame.limits.high
@@ -57,17 +57,16 @@ class SplitFold:
         return Counts(raw, squares, bad, int(np.count_nonzero(frame.image.ravel()[bad] > high)))
 
     def _spread(
-        self, image: NDArray[Any], limits: Limits, *, poisson: bool, threads: int
+        self, image: NDArray[Any], limits: Limits, *, threads: int
     ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
         edges = block_edges(image.shape[0])
         sums = np.zeros((2, edges.size - 1, 2, self.bins))
         out_in_row = np.zeros(image.shape[0], dtype=np.bool_)
-        least = 1.0 if poisson else -np.inf
 
         def work(block: int) -> None:
             add_split_rows(
                 image, self.first_bin, self.bins_of_pixel, self.coefficients, self.row_starts,
-                limits.low, limits.high, least, edges[block], edges[block + 1],
+                limits.low, limits.high, edges[block], edges[block + 1],
                 sums[0, block], sums[1, block], out_in_row,
             )  # fmt: skip
 

@@ -18,14 +18,13 @@ def add_split_rows(  # noqa: PLR0917 - compiled functions take no keyword-only a
     row_starts: NDArray[np.int64],
     low: Any,
     high: Any,
-    least_variance: float,
     first: int,
     last: int,
     sums: FloatArray,
     squares: FloatArray,
     out_in_row: NDArray[np.bool_],
 ) -> None:
-    """Add ``c * counts`` and ``c**2 * max(counts, least_variance)`` of rows `first` to `last`.
+    """Add ``c * counts`` and ``c**2 * counts`` of rows `first` to `last`.
 
     A pixel spreads over `bins_of_pixel` neighbouring bins from its `first_bin`; its coefficients follow
     those of the pixel before it. Indices are unsigned, which spares a look at every one whether it counts
@@ -42,7 +41,6 @@ def add_split_rows(  # noqa: PLR0917 - compiled functions take no keyword-only a
             x = counts[i]
             if (x >= low) & (x <= high):
                 value = np.float64(x)
-                variance = max(value, least_variance)
                 b = np.uint64(first_bin[row, i])
                 lane = i & 1
                 if spread == 3:
@@ -53,15 +51,15 @@ def add_split_rows(  # noqa: PLR0917 - compiled functions take no keyword-only a
                     sums[lane, b] += c0 * value
                     sums[lane, b + one] += c1 * value
                     sums[lane, b + two] += c2 * value
-                    squares[lane, b] += c0 * c0 * variance
-                    squares[lane, b + one] += c1 * c1 * variance
-                    squares[lane, b + two] += c2 * c2 * variance
+                    squares[lane, b] += c0 * c0 * value
+                    squares[lane, b + one] += c1 * c1 * value
+                    squares[lane, b + two] += c2 * c2 * value
                 else:
                     for step in range(spread):
                         j = np.uint64(step)
                         c = np.float64(coefficients[k + j])
                         sums[lane, b + j] += c * value
-                        squares[lane, b + j] += c * c * variance
+                        squares[lane, b + j] += c * c * value
             else:
                 bad += spread > 0
             k += spread

@@ -21,7 +21,7 @@ def fold_of(bin_of_pixel, bins=BINS):
 
 def counted(fold, image, threads=1, saturation=None, minimum=None):
     limits = limits_for(dtype=image.dtype, minimum_counts=minimum, saturation_counts=saturation)
-    return fold.counts(FoldInput(image=image, limits=limits, poisson=False, threads=threads))
+    return fold.counts(FoldInput(image=image, limits=limits, threads=threads))
 
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=23)
