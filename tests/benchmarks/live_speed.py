@@ -56,18 +56,16 @@ def _ratios(name: str, calm: Stretch, highest: Stretch | None, asked_hz: float) 
 
 
 def _highest(beamline: Rig, asked_hz: float) -> Stretch | None:
-    """The fastest stretch that was sustained; begins with what is asked for and goes on from there."""
+    """The fastest stretch that was sustained: from what is asked for on upwards, or else from what came through."""
     found = None
     rate_hz = asked_hz
     for _ in range(MOST_STEPS):
         stretch = beamline.stretch(rate_hz, STRETCH_S)
-        if not stretch.sustained:
-            if found is not None or rate_hz < DETECTOR_HZ:
-                return found
-            rate_hz /= STEP**2
-            continue
-        if found is not None and stretch.rate_hz <= found.rate_hz:
+        if stretch.sustained and (found is None or stretch.rate_hz > found.rate_hz):
+            found = stretch
+            rate_hz *= STEP
+        elif found is not None:
             return found
-        found = stretch
-        rate_hz *= STEP
+        else:
+            rate_hz = min(rate_hz, stretch.rate_hz) / STEP
     return found
