@@ -172,6 +172,8 @@ class CounterEpoch:
             return False
         if not arrival.has_own_time:
             return self._goes_on_below(unique_id, known=known_ns is not None)
+        if unique_id == self.last_id and 0 <= arrival.timestamp_ns - self.last_timestamp_ns < self.period_ns / 2:
+            return False  # the same frame posted again, with the time of the post
         if arrival.timestamp_ns > self.last_timestamp_ns or known_ns:
             # Newer than all, or a number that another frame had: that of a clock which was set back, too.
             return True

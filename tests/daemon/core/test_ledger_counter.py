@@ -132,6 +132,12 @@ def test_a_clock_that_is_set_back_in_an_outage_does_not_hide_what_was_lost():
     assert len(lost(arrive(ledger, 151, 20, received=151))) == 100
 
 
+def test_a_frame_that_is_posted_again_with_the_time_of_the_post_is_a_duplicate_and_a_stuck_counter_is_not():
+    ledger = counting(20)
+    assert arrive(ledger, 20, 20.1).verdict is Reason.DUPLICATE
+    assert arrive(ledger, 20, 21.0).verdict is Reason.NONE
+
+
 def test_a_duplicate_of_a_frame_without_a_time_is_one():
     ledger = counting(20)
     for _ in range(2):
