@@ -288,8 +288,8 @@ class ArrayPlugin:
         )
 
     def _arrival(self, held: _Held, pair: Pair, id_event: Stamped[int]) -> Arrival:
-        if not pair.proven:
-            # An id between may have gone unheard: what the header says since then may be of that frame.
+        if not pair.proven and pair.since_ns:
+            # An id between went unheard: what the header says since the one before may be of that frame.
             return Arrival(id_event.value, held.stamp_ns)
         since_ns, id_ns = pair.since_ns, id_event.stamp_ns
         stamp_ns = self._header.epics_stamp_ns(since_ns=since_ns, id_ns=id_ns) or held.stamp_ns
