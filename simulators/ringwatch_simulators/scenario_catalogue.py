@@ -132,7 +132,11 @@ SCENARIOS = {
         replace(_DEMO_DETECTOR, shape=(512, 512), poni1_m=0.0063, poni2_m=-0.0057),
         response=DetectorResponse(beam_stop_deg=0.0, bad_pixels=60),
         cell=replace(
-            _SPOTLESS, half_cycle_h=7.7, pause_h=0.35, breathing=6.0e-5, shorts=ShortCircuits(soft_h=212.0, hard_h=287.0)
+            _SPOTLESS,
+            half_cycle_h=7.7,
+            pause_h=0.35,
+            breathing=6.0e-5,
+            shorts=ShortCircuits(soft_h=212.0, hard_h=287.0),
         ).with_light(8.0),
         frames=2048,
         exposure_s=300.0,
