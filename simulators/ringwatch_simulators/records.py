@@ -11,7 +11,7 @@ from typing import Any
 
 from softioc import builder
 
-from ringwatch_simulators.database import Entry, Reading, Scalar, Setting
+from ringwatch_simulators.database import CAMERA, Entry, Reading, Scalar, Setting
 
 OnPut = Callable[[str, Scalar], None]
 
@@ -22,7 +22,7 @@ class Records:
     Parameters
     ----------
     since_s
-        The time, seconds since 1970, from which its readings have stood unchanged, as if it had never been away;
+        The time, seconds since 1970, from which the camera's readings stand unchanged, as if it had never been away;
         None for those that an IOC has which has just been started.
     """
 
@@ -88,7 +88,8 @@ class Records:
             self.post(self._readbacks[name], value)
 
     def _add_reading(self, name: str, entry: Reading) -> None:
-        if self._since_s is not None and not entry.stamped:
+        # Only the camera's: image and id are paired by the times at which the plugin's records are processed.
+        if self._since_s is not None and CAMERA in name and not entry.stamped:
             self._readings.add(name)
             entry = replace(entry, stamped=True)
         self._by_name[name] = _reading(name, entry)
