@@ -13,6 +13,8 @@ from ringwatch_daemon.core.wire import next_port_endpoint
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48)
 AT_ONCE = 200
+LINGER_MS = 1000
+"""Time for what was sent to arrive; a daemon that is away is not waited for longer."""
 
 
 def requests(chance: random.Random) -> Iterator[list[bytes]]:
@@ -43,7 +45,7 @@ def burst(endpoint: str, chance: random.Random, *, messages: int) -> None:
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer, context.socket(zmq.XSUB) as xsub:
         senders = ((dealer, next_port_endpoint(endpoint), requests(chance)), (xsub, endpoint, subscriptions(chance)))
         for sender, address, _ in senders:
-            sender.linger = 0
+            sender.linger = LINGER_MS
             sender.sndtimeo = 2000
             sender.connect(address)
         for number in range(messages // 2):

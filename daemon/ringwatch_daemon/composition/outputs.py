@@ -123,6 +123,9 @@ def _require_writable(output: Path, wrong: type[RingwatchError]) -> None:
     """Raise now, and not hours later with the first frame, where the file could not be made."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        # No disk that comes back mends a file in the place of a folder.
+        raise SettingsError(f"expected a folder for {output.name} in {output.parent}: {error.strerror}") from error
     except OSError as error:
         raise wrong(f"expected a folder for {output.name} in {output.parent}: {error.strerror}") from error
     if not os.access(output.parent, os.W_OK):
