@@ -23,7 +23,7 @@ from ringwatch_simulators.scenario_catalogue import scenario_named
 from ringwatch_simulators.supply import Exposure
 
 PREFIX = "13PE1:"
-FRAMES, CONTINUOUS = 8, 2
+FRAMES, COURSE_FRAMES, CONTINUOUS = 8, 20_000, 2
 OTHER_PLUGIN = {"pva": "image1:", "ca": "Pva1:"}
 SETTLE_S, DRAIN_S = 2.0, 3.0
 START_HZ, START_WITHIN_S = 10.0, 120.0
@@ -206,11 +206,14 @@ def _acquire(rate_hz: float) -> None:
 
 
 def _frames(path: Path) -> Path:
-    """Rendered frames of the demonstration in one file, and their dark in another beside it."""
+    """Rendered frames of the demonstration in one file, and their dark in another beside it.
+
+    They follow each other in the middle of a long course, as those of a fast detector do: the cell hardly changes.
+    """
     if not path.exists():
-        supply = SyntheticFrames(scenario_named("lagp-demo", frames=2 * FRAMES), 0)
-        darks = supply.scenario.darks
-        lights = np.stack([supply.frame(Exposure(darks + number, 60.0)).image for number in range(FRAMES)])
+        supply = SyntheticFrames(scenario_named("lagp-demo", frames=COURSE_FRAMES), 0)
+        first = supply.scenario.darks + COURSE_FRAMES // 2
+        lights = np.stack([supply.frame(Exposure(first + number, 60.0)).image for number in range(FRAMES)])
         for name, data in ((path, lights), (path.with_name("dark.h5"), supply.frame(Exposure(0, 60.0)).image)):
             with h5py.File(name, "w") as file:
                 file["frames"] = data
