@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +86,17 @@ class Phase:
             raise PhaseError(f"phase {self.name} has a ratio, which needs the role LINES, got {self.role.value}")
 
 
+class PhaseOptions(TypedDict, total=False):
+    """What may be said of a phase besides its structure, as `Phase` explains it."""
+
+    lattice_prior: float | None
+    size_nm: float
+    strain: float
+    size_prior: float
+    ratio: tuple[str, str] | None
+    reported_lines: tuple[str, ...]
+
+
 def label_from_hkl(hkl: NDArray[np.int32]) -> str:
     """Miller indices written together, as in ``110`` or ``1-210``."""
     return "".join(str(int(index)) for index in hkl)
@@ -100,12 +112,7 @@ def phase_from_cell(
     wavelength_m: float,
     sites: tuple[Site, ...] = (),
     lines: tuple[Line, ...] = (),
-    lattice_prior: float | None = None,
-    size_nm: float = 60.0,
-    strain: float = 0.0,
-    size_prior: float = 1.0,
-    ratio: tuple[str, str] | None = None,
-    reported_lines: tuple[str, ...] = (),
+    **options: Unpack[PhaseOptions],
 ) -> Phase:
     """A phase from its cell and space group.
 
@@ -136,12 +143,7 @@ def phase_from_cell(
         role=role,
         lattice=lattice,
         reflections=reflections,
-        lattice_prior=lattice_prior,
-        size_nm=size_nm,
-        strain=strain,
-        size_prior=size_prior,
-        ratio=ratio,
-        reported_lines=reported_lines,
+        **options,
     )
 
 
@@ -153,12 +155,7 @@ def phase_from_cif(
     d_min_A: float,
     wavelength_m: float,
     cell: Cell | None = None,
-    lattice_prior: float | None = None,
-    size_nm: float = 60.0,
-    strain: float = 0.0,
-    size_prior: float = 1.0,
-    ratio: tuple[str, str] | None = None,
-    reported_lines: tuple[str, ...] = (),
+    **options: Unpack[PhaseOptions],
 ) -> Phase:
     """A phase from the text of a CIF; `cell` replaces that of the CIF, for a substituted relative of the structure.
 
@@ -178,12 +175,7 @@ def phase_from_cif(
         reflections=reflections_from_cell(
             lattice=lattice, group=group, d_min_A=d_min_A, wavelength_m=wavelength_m, structure=structure
         ),
-        lattice_prior=lattice_prior,
-        size_nm=size_nm,
-        strain=strain,
-        size_prior=size_prior,
-        ratio=ratio,
-        reported_lines=reported_lines,
+        **options,
     )
 
 

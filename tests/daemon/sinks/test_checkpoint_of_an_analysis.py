@@ -1,38 +1,16 @@
 """An analysis that goes on from a checkpoint gives bit for bit what it would have given without the cut."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from fakes.quarter_rings import BINNING, RANGE_DEG, dark, geometry, light
-from fakes.synthetic_patterns import lagp, lithium, recipe
+from fakes.quarter_rings import dark, light
+from fakes.remembered_analysis import RECIPE, analysed
 from ringwatch_daemon.core.columns import values_from_tracked
 from ringwatch_daemon.core.records import Checkpoint
 from ringwatch_daemon.sinks.checkpoint_codec import decode_checkpoint, encode_checkpoint
-from ringwatch_pipelines.analysis import Analyser, Recipe
-from ringwatch_pipelines.reduction.cadence import Cadence
-from ringwatch_pipelines.reduction.corrections import Corrections
-from ringwatch_pipelines.reduction.lag import Lag
-from ringwatch_pipelines.tracks.change_points import OnsetRule
-from ringwatch_pipelines.tracks.line_texture import TextureRecipe
+from ringwatch_pipelines.analysis import Analyser
 
-FIT = replace(recipe(lagp(), lithium()), two_theta_range_deg=RANGE_DEG)
-RECIPE = Recipe(
-    geometry=geometry(),
-    corrections=Corrections(solid_angle=False),
-    binning=BINNING,
-    fit=FIT,
-    cadence=Cadence(frames=2),
-    texture=(TextureRecipe(FIT.phases[1], "110", 0.06),),
-    onset=OnsetRule(5.0),
-    lag=Lag((0.03, 0.01)),
-)
 FRAMES = [dark(1), dark(2), *(light(number) for number in range(3, 8))]
-
-
-def analysed(analyser, frames):
-    return [analyser.analyse(frame, timestamp_ns=frame.timestamp_ns) for frame in frames]
 
 
 def resumed(analyser: Analyser) -> Analyser:

@@ -5,38 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fakes.quarter_rings import BINNING, RANGE_DEG, TRUTH, dark, geometry, light
-from fakes.synthetic_patterns import lagp, lithium, recipe
+from fakes.quarter_rings import TRUTH, dark, light
+from fakes.remembered_analysis import RECIPE, analysed
 from ringwatch_daemon.core.columns import values_from_tracked
 from ringwatch_daemon.core.records import Checkpoint
 from ringwatch_daemon.sinks.checkpoint_codec import decode_checkpoint, encode_checkpoint, images_of_checkpoint
-from ringwatch_pipelines.analysis import Recipe
-from ringwatch_pipelines.reduction.cadence import Cadence
-from ringwatch_pipelines.reduction.corrections import Corrections
-from ringwatch_pipelines.reduction.lag import Lag
 from ringwatch_pipelines.several_cells import SeveralCells
-from ringwatch_pipelines.tracks.change_points import OnsetRule
-from ringwatch_pipelines.tracks.line_texture import TextureRecipe
 
-FIT = replace(recipe(lagp(), lithium()), two_theta_range_deg=RANGE_DEG)
-RECIPE = Recipe(
-    geometry=geometry(),
-    corrections=Corrections(solid_angle=False),
-    binning=BINNING,
-    fit=FIT,
-    cadence=Cadence(frames=2),
-    texture=(TextureRecipe(FIT.phases[1], "110", 0.06),),
-    onset=OnsetRule(5.0),
-    lag=Lag((0.03, 0.01)),
-)
 CELLS = {"fresh": RECIPE, "aged": RECIPE, "never in the beam": RECIPE}
 TRUTHS = {"fresh": TRUTH, "aged": replace(TRUTH, a=TRUTH.a * 0.9992)}
 TURNS = ["fresh", "aged", "aged", "fresh", "fresh", "aged"]
 FRAMES = [dark(1), dark(2), *(light(n, cell=name, truth=TRUTHS[name]) for n, name in enumerate(TURNS, start=3))]
-
-
-def analysed(analyser, frames):
-    return [analyser.analyse(frame, timestamp_ns=frame.timestamp_ns) for frame in frames]
 
 
 @pytest.fixture(scope="module")
