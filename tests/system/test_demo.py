@@ -26,7 +26,8 @@ PATHS = {
     "tracking/hump": "amplitude",
     "tracking/texture": "spot_fraction_110 smooth_110 a2_110",
     "cycling": "timestamp_ns voltage_V current_A cycle step charge_C",
-    "cycling/at_frame": "voltage_V current_A current_density_mA_cm2 cycle half_cycle step areal_charge_mAh_cm2 state",
+    "cycling/at_frame": "voltage_V current_A current_density_mA_cm2 cycle half_cycle step areal_charge_mAh_cm2 state"
+    " total_areal_charge_mAh_cm2 areal_throughput_mAh_cm2",
     "events": "timestamp_ns frame kind text sigma_h",
 }
 """The contract of the file, schema 1: other programs read these."""

@@ -123,6 +123,7 @@ def _against_charge(run: RunSeries, lines: _Lines) -> ReportFigure:
     columns: list[tuple[str, Column]] = [
         (f"charge passed / {unit}", passed),
         ("charge within the half-cycle / mAh/cm2", within),
+        *_net_charge(run),
         ("time / h", run.marks_h),
         *_columns(run, lines),
     ]
@@ -138,6 +139,13 @@ def _passed(run: RunSeries) -> tuple[FloatArray, str]:
     if np.isfinite(cell.area_cm2) and cell.area_cm2 > 0:
         return passed / cell.area_cm2, "mAh/cm²"
     return passed, "mAh"
+
+
+def _net_charge(run: RunSeries) -> Iterator[tuple[str, Column]]:
+    """What has passed one way less what has come back, where the file tells it."""
+    net = run.file.numbers("cycling/at_frame/total_areal_charge_mAh_cm2")
+    if net is not None:
+        yield "net charge since the start / mAh/cm2", run.fitted.plain(net)
 
 
 def _within_half_cycle(run: RunSeries) -> tuple[FloatArray, BoolArray]:

@@ -67,6 +67,10 @@ class CellState:
         Index of the stretch of one current direction, from 0; rests belong to the half-cycle before.
     areal_charge_mAh_cm2
         Charge passed since the start of the half-cycle over the declared area, signed.
+    total_areal_charge_mAh_cm2
+        The same since the first sample: what one direction of the current brought, the other takes away.
+    areal_throughput_mAh_cm2
+        Charge passed since the first sample in either direction. Both are NaN once some of it passed in a gap.
     state
         `Coupling`.
     """
@@ -78,4 +82,6 @@ class CellState:
     half_cycle: int = -1
     step: int = -1
     areal_charge_mAh_cm2: float = float("nan")
+    total_areal_charge_mAh_cm2: float = float("nan")
+    areal_throughput_mAh_cm2: float = float("nan")
     state: Coupling = Coupling.NO_CYCLER

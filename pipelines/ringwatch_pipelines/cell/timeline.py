@@ -33,9 +33,10 @@ _COLUMNS = np.dtype(
         ("told_charge_C", np.float64),
         ("cycle", np.int32),
         ("step", np.int32),
-        # Derived: the charge since the first sample, how many stretches of it are unknown, the sign of the
-        # current (0 is a rest), the direction (a rest keeps the one before) and the half-cycle.
+        # Derived: the charge since the first sample, net and in either direction, how many stretches of it are
+        # unknown, the sign of the current (0 is a rest), the direction (a rest keeps the one before), the half-cycle.
         ("charge_C", np.float64),
+        ("throughput_C", np.float64),
         ("unknown_charges", np.int32),
         ("half_cycle", np.int32),
         ("flow", np.int8),
@@ -219,6 +220,7 @@ class Timeline:
         # Summed one after the other from the sample before, so that the blocks leave no trace in the last digit.
         known_C = np.where(unknown, 0.0, passed)
         new["charge_C"] = np.cumsum(np.append(past["charge_C"][0], known_C))[1:]
+        new["throughput_C"] = np.cumsum(np.append(past["throughput_C"][0], np.abs(known_C)))[1:]
         new["unknown_charges"] = past["unknown_charges"][0] + np.cumsum(unknown)
         self._rows[start : self._size] = new
         kept = int(past["half_cycle"][0]) + 1 if start else 0
@@ -248,7 +250,7 @@ def cell_states_at(timeline: Timeline, *, timestamp_ns: IntArray, area_cm2: floa
     -------
     tuple of CellState
         One a frame, with NaN and the reason where the state is not known. Cycle, step and half-cycle
-        are those of the sample before. The charge is NaN when some of it passed in a gap.
+        are those of the sample before. A charge is NaN when some of it passed in a gap.
     """
     return timeline.states_at(timestamp_ns, area_cm2=area_cm2)
 
@@ -315,8 +317,18 @@ class _Neighbours:
             np.where(_same_step(left, right), left[name] + share * (right[name] - left[name]), left[name])
             for name in ("voltage_V", "current_A")
         )
-        charge_C = left["charge_C"] + share * (right["charge_C"] - left["charge_C"]) - start["charge_C"]
-        charge_C[left["unknown_charges"] != start["unknown_charges"]] = np.nan
+        total_C, throughput_C = (
+            left[name] + share * (right[name] - left[name]) for name in ("charge_C", "throughput_C")
+        )
+        unknown_before, unknown = start["unknown_charges"], left["unknown_charges"]
+        areal = [
+            _areal_mAh_cm2(np.where(missing == 0, charge_C, np.nan), area_cm2)
+            for charge_C, missing in (
+                (total_C - start["charge_C"], unknown - unknown_before),
+                (total_C, unknown),
+                (throughput_C, unknown),
+            )
+        ]
         return tuple(
             CellState(
                 voltage_V=float(voltage),
@@ -325,12 +337,18 @@ class _Neighbours:
                 cycle=int(sample["cycle"]),
                 half_cycle=int(sample["half_cycle"]),
                 step=int(sample["step"]),
-                areal_charge_mAh_cm2=float(charge) / C_PER_MAH / area_cm2,
+                areal_charge_mAh_cm2=float(charge),
+                total_areal_charge_mAh_cm2=float(total),
+                areal_throughput_mAh_cm2=float(throughput),
                 state=reason,
             )
             if reason is Coupling.KNOWN
             else CellState(state=reason)
-            for voltage, current, sample, charge, reason in zip(
-                voltage_V, current_A, left, charge_C, reasons, strict=True
+            for voltage, current, sample, charge, total, throughput, reason in zip(
+                voltage_V, current_A, left, *areal, reasons, strict=True
             )
         )
+
+
+def _areal_mAh_cm2(charge_C: FloatArray, area_cm2: float) -> FloatArray:
+    return charge_C / C_PER_MAH / area_cm2

@@ -46,6 +46,7 @@ def light(row, *, tracked=None, seconds=60):
         current_A=(-1) ** half * 1e-3,
         half_cycle=half,
         areal_charge_mAh_cm2=0.1 * row,
+        total_areal_charge_mAh_cm2=0.3 * row,
         state=Coupling.KNOWN,
     )
     return replace(record, timestamp_ns=records.START_NS + row * seconds * records.FRAME_NS, cell=cell)
@@ -123,6 +124,17 @@ def test_the_numbers_of_few_frames_are_those_of_the_file(reported):
     assert [float(line["sigma of (110)/(200)"]) for line in lines] == pytest.approx(sigma)
     assert [float(line["time / h"]) for line in lines] == pytest.approx(np.arange(FRAMES) / 60)
     assert {line["frames"] for line in lines} == {"1"}
+
+
+def test_areas_stand_beside_every_charge(reported):
+    _, directory, _ = reported
+    lines = table(directory / "li_lines_charge.csv")
+    assert [float(line["net charge since the start / mAh/cm2"]) for line in lines] == pytest.approx(
+        0.3 * np.arange(FRAMES)
+    )
+    assert [float(line["charge within the half-cycle / mAh/cm2"]) for line in lines] == pytest.approx(
+        0.1 * np.arange(FRAMES)
+    )
 
 
 def test_parameters_are_listed_at_the_start_at_any_time_and_at_the_end(reported):

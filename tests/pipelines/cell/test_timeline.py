@@ -118,6 +118,24 @@ def test_the_charge_after_a_gap_is_unknown_until_the_next_half_cycle():
     assert state_at(timeline, 525).areal_charge_mAh_cm2 == pytest.approx(-5e-3 / 3.6 / 2)
 
 
+def test_the_total_charge_counts_from_the_first_sample_net_and_in_either_direction():
+    timeline = timeline_of(samples([0, 10, 20, 30, 40], current_A=[1e-3, 1e-3, -1e-3, -1e-3, -1e-3]))
+    for seconds, net_s, either_s in ((0, 0, 0), (15, 15, 15), (20, 20, 20), (36, 4, 36)):
+        state = state_at(timeline, seconds)
+        assert state.total_areal_charge_mAh_cm2 == pytest.approx(net_s * 1e-3 / 3.6 / 2)
+        assert state.areal_throughput_mAh_cm2 == pytest.approx(either_s * 1e-3 / 3.6 / 2)
+
+
+def test_the_total_charge_after_a_gap_is_unknown_for_good_unless_the_cycler_tells_it():
+    seconds, current_A = [0, 10, 500, 510, 520, 530], np.array([1, 1, 1, 1, -1, -1]) * 1e-3
+    untold = state_at(timeline_of(samples(seconds, current_A=current_A)), 525)
+    assert math.isnan(untold.total_areal_charge_mAh_cm2)
+    assert math.isnan(untold.areal_throughput_mAh_cm2)
+    told = state_at(timeline_of(samples(seconds, current_A=current_A, charge_C=[0, 1, 5, 6, 7, 3])), 525)
+    assert told.total_areal_charge_mAh_cm2 == pytest.approx(5.0 / 3.6 / 2)
+    assert told.areal_throughput_mAh_cm2 == pytest.approx(9.0 / 3.6 / 2)
+
+
 def test_of_samples_with_one_stamp_the_last_counts():
     timeline = timeline_of(samples([0, 1, 1, 2], voltage_V=[0, 5, 7, 0]), samples([2], voltage_V=9))
     assert len(timeline) == 3
