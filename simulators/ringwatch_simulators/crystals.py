@@ -55,6 +55,8 @@ class Crystal:
         Symmetry, as coordinate triplets and translations.
     reference
         Where the sites come from.
+    b_A, angles_deg
+        Of any other cell: its second length, and alpha, beta, gamma.
     """
 
     name: str
@@ -65,10 +67,23 @@ class Crystal:
     centring: tuple[tuple[float, float, float], ...]
     sites: tuple[Site, ...]
     reference: str
+    b_A: float | None = None
+    angles_deg: tuple[float, float, float] | None = None
+
+    @property
+    def cell(self) -> tuple[float, float, float, float, float, float]:
+        """a, b, c in angstrom and alpha, beta, gamma in degree."""
+        angles = self.angles_deg or (90.0, 90.0, 120.0 if self.hexagonal else 90.0)
+        return (self.a_A, self.a_A if self.b_A is None else self.b_A, self.c_A, *angles)
 
     def with_lattice(self, *, a_A: float, c_A: float) -> "Crystal":
         """The same atoms in another cell."""
         return replace(self, a_A=a_A, c_A=c_A)
+
+    def stretched(self, along_a: float, along_c: float) -> "Crystal":
+        """The same atoms in a cell whose a and b are longer by one factor and whose c is by another."""
+        b_A = None if self.b_A is None else self.b_A * along_a
+        return replace(self, a_A=self.a_A * along_a, b_A=b_A, c_A=self.c_A * along_c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +155,22 @@ CERIA = Crystal(
 
 
 def d_spacing_A(crystal: Crystal, hkl: NDArray[np.int64]) -> FloatArray:
-    """(n,) spacing of planes (n, 3), from ``1/d^2`` of hexagonal or orthogonal axes."""
+    """(n,) spacing of planes (n, 3), from ``1/d^2`` of hexagonal, orthogonal or any other axes."""
+    if crystal.angles_deg is not None:
+        return _spacing_from_axes(crystal, np.asarray(hkl, dtype=np.float64))
     h, k, l = np.asarray(hkl, dtype=np.float64).T  # noqa: E741 - Miller's index
     basal = (4.0 / 3.0) * (h * h + h * k + k * k) if crystal.hexagonal else h * h + k * k
     return np.asarray(1.0 / np.sqrt(basal / crystal.a_A**2 + l * l / crystal.c_A**2))
+
+
+def _spacing_from_axes(crystal: Crystal, hkl: FloatArray) -> FloatArray:
+    """``1/d^2 = h G^-1 h`` with the metric ``G`` of the axes (International Tables, volume B, 1.1)."""
+    lengths, angles = np.array(crystal.cell[:3]), np.radians(crystal.cell[3:])
+    cosine = np.eye(3)
+    for (i, j), angle in zip(((1, 2), (0, 2), (0, 1)), angles, strict=True):
+        cosine[i, j] = cosine[j, i] = np.cos(angle)
+    metric = cosine * np.outer(lengths, lengths)
+    return np.asarray(1.0 / np.sqrt(np.einsum("ni,ij,nj->n", hkl, np.linalg.inv(metric), hkl)))
 
 
 def two_theta_deg(crystal: Crystal, hkl: NDArray[np.int64], wavelength_A: float) -> FloatArray:
@@ -189,15 +216,11 @@ def structure_factors(crystal: Crystal, planes: NDArray[np.int64]) -> NDArray[np
 
 
 def _planes(crystal: Crystal, d_min_A: float) -> NDArray[np.int64]:
-    reach_a = int(np.ceil(2.0 * crystal.a_A / (np.sqrt(3.0) * d_min_A))) + 1
-    reach_c = int(np.ceil(crystal.c_A / d_min_A)) + 1
-    candidates = np.array(
-        [
-            hkl
-            for hkl in product(range(-reach_a, reach_a + 1), range(-reach_a, reach_a + 1), range(-reach_c, reach_c + 1))
-            if hkl != (0, 0, 0)
-        ]
-    )
+    # A plane with index h cuts a into h parts, so its spacing is a / h at most; so for the others.
+    reach = [int(np.ceil(length / d_min_A)) for length in crystal.cell[:3]]
+    axes = np.meshgrid(*(np.arange(-most, most + 1) for most in reach), indexing="ij")
+    candidates = np.stack(axes, axis=-1).reshape(-1, 3)
+    candidates = candidates[np.any(candidates != 0, axis=1)]
     return np.asarray(candidates[d_spacing_A(crystal, candidates) >= d_min_A])
 
 

@@ -23,7 +23,7 @@ class FlatDetector:
     shape
         (rows, columns).
     pixel_m
-        Edge of a square pixel.
+        Edge of a pixel along the rows' numbers, of a square one along both.
     distance_m
         From the sample to the point of normal incidence.
     poni1_m, poni2_m
@@ -34,6 +34,11 @@ class FlatDetector:
         Of the beam.
     displacement_m
         How far the sample really stands behind (upstream of) the place that the other numbers say.
+    pixel2_m
+        Edge along the columns' numbers where pixels are not square.
+    orientation
+        Where the first pixel of the array stands: at the beginning of axis 1 (3, 4) or at its end (1, 2), and at the
+        beginning of axis 2 (2, 3) or at its end (1, 4).
     """
 
     shape: tuple[int, int]
@@ -46,14 +51,21 @@ class FlatDetector:
     rot3_rad: float = 0.0
     wavelength_A: float = 0.1173
     displacement_m: float = 0.0
+    pixel2_m: float | None = None
+    orientation: int = 3
+
+    @property
+    def pixels_m(self) -> tuple[float, float]:
+        """Edges along axes 1 and 2."""
+        return self.pixel_m, self.pixel_m if self.pixel2_m is None else self.pixel2_m
 
     def poni_text(self) -> str:
         """The nominal geometry, without the displacement, as a PONI file, version 2.1."""
         config = {
-            "pixel1": self.pixel_m,
-            "pixel2": self.pixel_m,
+            "pixel1": self.pixels_m[0],
+            "pixel2": self.pixels_m[1],
             "max_shape": list(self.shape),
-            "orientation": 3,
+            "orientation": self.orientation,
         }
         lines = (
             "# Geometry of a simulated detector",
@@ -92,14 +104,22 @@ class PixelAngles:
 
 def pixel_angles(detector: FlatDetector) -> PixelAngles:
     """Angles of all pixel centres."""
-    rows, columns = detector.shape
-    p1 = ((np.arange(rows) + 0.5) * detector.pixel_m - detector.poni1_m)[:, None]
-    p2 = ((np.arange(columns) + 0.5) * detector.pixel_m - detector.poni2_m)[None, :]
+    along1_m, along2_m = pixel_centres_m(detector)
+    p1, p2 = (along1_m - detector.poni1_m)[:, None], (along2_m - detector.poni2_m)[None, :]
     turn = rotation(detector)
     x1, x2, x3 = (axis[0] * p1 + axis[1] * p2 + axis[2] * detector.distance_m for axis in turn)
     two_theta = np.degrees(np.arctan2(np.hypot(x1, x2), x3 + detector.displacement_m))
     incidence = detector.distance_m / np.sqrt(p1**2 + p2**2 + detector.distance_m**2)
     return PixelAngles(two_theta, np.arctan2(x1, x2), incidence**3)
+
+
+def pixel_centres_m(detector: FlatDetector) -> tuple[FloatArray, FloatArray]:
+    """(rows,) and (columns,) places of the pixels' centres along axes 1 and 2."""
+    (rows, columns), (edge1_m, edge2_m) = detector.shape, detector.pixels_m
+    along1, along2 = (np.arange(rows) + 0.5) * edge1_m, (np.arange(columns) + 0.5) * edge2_m
+    return along1[::-1] if detector.orientation in {1, 2} else along1, (
+        along2[::-1] if detector.orientation in {1, 4} else along2
+    )
 
 
 def lattice_scale_seen(detector: FlatDetector, two_theta_deg: float) -> float:
