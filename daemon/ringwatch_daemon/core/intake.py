@@ -29,7 +29,13 @@ class Overflow(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RefusedFrame:
-    """A frame that the source could not take."""
+    """A frame that the source could not take.
+
+    Parameters
+    ----------
+    timestamp_ns
+        Mid-exposure as the frame tells it, 0 where it tells none.
+    """
 
     unique_id: int | None
     timestamp_ns: int
@@ -235,7 +241,7 @@ class Intake:
             return place.load()
         except InputFileError as error:
             text = f"frame {place.unique_id} cannot be read back: {error}"
-            return RefusedFrame(place.unique_id, self._clock.utc_ns(), self._clock.utc_ns(), Reason.UNREADABLE, text)
+            return RefusedFrame(place.unique_id, 0, self._clock.utc_ns(), Reason.UNREADABLE, text)
 
     def _alarm(self, kind: str, text: str) -> None:
         """Tell at once, before all that waits."""

@@ -25,8 +25,7 @@ from ringwatch_daemon.sources.area_detector import (
 from ringwatch_daemon.sources.handover import Arrival, Handover
 from ringwatch_daemon.sources.metadata import MetadataNames
 from ringwatch_daemon.sources.pairing import History, Pair, Stamped, is_still, pair_by_bracket
-from ringwatch_daemon.sources.plugin_header import Note, PluginHeader
-from ringwatch_daemon.sources.refusals import FrameRefusedError
+from ringwatch_daemon.sources.plugin_header import Note, PluginHeader, stamp_from_epics
 from ringwatch_daemon.sources.times import StampMarks, is_set
 from ringwatch_daemon.sources.watchdog import FrameWatchdog
 
@@ -91,6 +90,16 @@ class Channel(Protocol):
 MakeChannel = Callable[[str, Note | None], Channel]
 
 
+@dataclass(frozen=True, slots=True)
+class _Unproven:
+    """An id whose array could not be taken; the next array may prove to be the one of this id."""
+
+    unique_id: int
+    reason: Reason
+    text: str
+    since_s: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Held:
     """An array that waits for its id."""
@@ -140,14 +149,16 @@ class ArrayPlugin:
         self._array = make_channel(f"{config.plugin}ArrayData", None)
         self._id = make_channel(f"{config.plugin}UniqueId_RBV", self._note_id)
         # The id's channel comes last: what describes a frame is known when its id is.
-        header = [make_channel(pv, note) for pv, note in self._header.notes()]
+        header = {pv: make_channel(pv, note) for pv, note in self._header.notes()}
+        self._stamps = [header[pv] for pv in self._header.stamp_pvs]
         beside = [make_channel(pv, partial(self._note_beside, pv)) for pv in config.beside.all]
-        self._channels: tuple[Channel, ...] = (self._array, *header, *beside, self._id)
+        self._channels: tuple[Channel, ...] = (self._array, *header.values(), *beside, self._id)
         self._connected: bool | None = None
         self._found_since_s: float | None = None
         self._back_since_s: float | None = None
         self._warned_of_header = False
         self._held: _Held | None = None
+        self._unproven: _Unproven | None = None
         self._last_stamp_ns = 0
         self._warned_of_get = False
 
@@ -161,11 +172,14 @@ class ArrayPlugin:
         self._tell_connection(now_s)
         if self._connected:
             self._take_due()
+        if self._unproven is not None and now_s - self._unproven.since_s > _ID_TIMEOUT_S:
+            self._give_up_unproven(followed_by=None)
         cause = callbacks_off_cause(self._config.beside, self._state)
         self._watchdog.check(acquiring=self._state.acquiring, connected=bool(self._connected), cause=cause)
 
     def close(self) -> None:
         """Give all channels up."""
+        self._give_up_unproven(followed_by=None)
         for channel in self._channels:
             channel.close()
 
@@ -204,6 +218,7 @@ class ArrayPlugin:
             self._intake.connection(connected=True, text=text, restarted_ns=self._state.restarted_ns or 0)
             return
         self._held = None
+        self._give_up_unproven(followed_by=None)
         self._state.connection_lost()
         self._back_since_s = None
         said = "nothing is said yet by" if first else "the connection is lost to"
@@ -234,9 +249,10 @@ class ArrayPlugin:
             self._fetch()
 
     def _fetch(self) -> None:
+        due = self._ids.newest
         told = self._array.get(timeout_s=self._config.get_timeout_s)
         if told is None:
-            self._tell_of_failed_get()
+            self._tell_of_failed_get(due)
             return
         pixels = np.atleast_1d(np.asarray(told.value))
         if pixels.size == 0:
@@ -252,7 +268,7 @@ class ArrayPlugin:
             self._handover.passed_empty()
             return
         text = "its array has no time stamp, so that it cannot be paired with its unique id"
-        self._handover.refuse(newest.value, self._clock.utc_ns(), Reason.NO_TIMESTAMP, text)
+        self._handover.refuse(newest.value, 0, Reason.NO_TIMESTAMP, text)
 
     def _pair(self, held: _Held) -> None:
         pair = pair_by_bracket(self._ids, array_stamp_ns=held.stamp_ns)
@@ -261,10 +277,25 @@ class ArrayPlugin:
             return
         self._held = None
         self._last_stamp_ns = held.stamp_ns
-        proven = pair.proven or self._still(held, pair.id_event)
-        arrival = self._arrival(held, pair, pair.id_event)
-        self._handover.arrived(arrival, partial(self._image, held, pair.id_event, proven=proven))
         self._wake.set()  # ids may have been posted meanwhile
+        arrival = self._arrival(held, pair, pair.id_event)
+        if not pair.proven and not self._still(held, pair.id_event):
+            text = "its array was replaced before the pairing could be proven"
+            self._leave_unproven(pair.id_event.value, text)
+            return
+        self._give_up_unproven(followed_by=arrival.unique_id)
+        self._handover.arrived(arrival, partial(self._image, held, pair.id_event))
+
+    def _leave_unproven(self, unique_id: int, text: str) -> None:
+        """Name an id as lost once the next array has shown that it is not the one of this id."""
+        self._give_up_unproven(followed_by=unique_id)
+        self._unproven = _Unproven(unique_id, Reason.MISPAIRED, text, self._clock.monotonic_s())
+
+    def _give_up_unproven(self, *, followed_by: int | None) -> None:
+        unproven, self._unproven = self._unproven, None
+        if unproven is not None and unproven.unique_id != followed_by:
+            # No time of its own: that of the record may be the one of another frame.
+            self._handover.refuse(unproven.unique_id, 0, unproven.reason, unproven.text)
 
     def _wait_for_id(self, held: _Held) -> None:
         if self._clock.monotonic_s() - held.since_s <= _ID_TIMEOUT_S:
@@ -289,25 +320,31 @@ class ArrayPlugin:
 
     def _arrival(self, held: _Held, pair: Pair, id_event: Stamped[int]) -> Arrival:
         if not pair.proven and pair.since_ns:
-            # An id between went unheard: what the header says since the one before may be of that frame.
-            return Arrival(id_event.value, held.stamp_ns)
+            # An id between went unheard: what the header said since the one before may be of that frame.
+            return Arrival(id_event.value, self._stamp_now(held) or held.stamp_ns)
         since_ns, id_ns = pair.since_ns, id_event.stamp_ns
         stamp_ns = self._header.epics_stamp_ns(since_ns=since_ns, id_ns=id_ns) or held.stamp_ns
         return Arrival(id_event.value, stamp_ns, self._header.driver_stamp_ns(since_ns=since_ns, id_ns=id_ns))
 
-    def _image(self, held: _Held, id_event: Stamped[int], *, proven: bool) -> NDArray[Any]:
-        if not proven:
-            raise FrameRefusedError(Reason.MISPAIRED, "its array was replaced before the pairing could be proven")
+    def _stamp_now(self, held: _Held) -> int:
+        """The frame's ``epicsTS`` as the header says it now, 0 unless it is that of the array that is held.
+
+        The header of a frame is posted before its array: one that was posted later is of the next frame.
+        """
+        read = [channel.get(timeout_s=_SCALAR_TIMEOUT_S) for channel in self._stamps]
+        seconds, nanoseconds = (None if told is None or told.stamp_ns > held.stamp_ns else told for told in read)
+        return 0 if seconds is None or nanoseconds is None else stamp_from_epics(seconds.value, nanoseconds.value)
+
+    def _image(self, held: _Held, id_event: Stamped[int]) -> NDArray[Any]:
         limit = self._config.max_image_bytes
         return self._header.image(held.pixels, id_ns=id_event.stamp_ns, max_image_bytes=limit)
 
-    def _tell_of_failed_get(self) -> None:
-        newest = self._ids.newest
-        if not self._array.connected or newest is None:
+    def _tell_of_failed_get(self, due: Stamped[int] | None) -> None:
+        if not self._array.connected or due is None:
             return  # the next connection brings the frame, or shows its id to be missing
         waited_s = self._config.get_timeout_s
         text = f"its array could not be fetched within {waited_s:g} s"
-        self._handover.refuse(newest.value, self._clock.utc_ns(), Reason.MISPAIRED, text)
+        self._leave_unproven(due.value, text)
         if not self._warned_of_get:
             self._warned_of_get = True
             self._intake.warning(kind="ARRAY_NOT_FETCHED", text=self._why_not_fetched())

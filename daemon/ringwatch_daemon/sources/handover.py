@@ -115,11 +115,11 @@ class Handover:
             self._check_wanted(arrival)
             pixels = image()
         except FrameRefusedError as error:
-            self.refuse(arrival.unique_id, timestamp_ns or received_ns, error.reason, str(error))
+            self.refuse(arrival.unique_id, timestamp_ns, error.reason, str(error))
             return
         # Whatever a frame makes the decoding stumble over, it costs this frame and no other.
         except Exception as error:  # noqa: BLE001
-            self.refuse(arrival.unique_id, timestamp_ns or received_ns, Reason.UNREADABLE, repr(error)[:300])
+            self.refuse(arrival.unique_id, timestamp_ns, Reason.UNREADABLE, repr(error)[:300])
             return
         self._compare_clocks(arrival, details, received_ns)
         self._intake.frame(
@@ -140,7 +140,7 @@ class Handover:
         )
 
     def refuse(self, unique_id: int | None, timestamp_ns: int, reason: Reason, text: str) -> None:
-        """Tell of a frame that cannot be taken."""
+        """Tell of a frame that cannot be taken; its time is 0 where it told none of its own."""
         where = f"frame {unique_id} from {self._origin}" if unique_id is not None else f"a frame from {self._origin}"
         # What a frame says of itself may be long, and may hold anything; the sentence does not.
         sentence = " ".join(f"{where}: {text}".split())[:LONGEST_SENTENCE]

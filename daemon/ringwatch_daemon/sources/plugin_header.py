@@ -39,6 +39,11 @@ class PluginHeader:
         self._plugin = plugin
         self._histories: dict[str, History[Any]] = {name: History() for name in _ALL}
 
+    @property
+    def stamp_pvs(self) -> tuple[str, str]:
+        """The PVs of seconds and nanoseconds of a frame's ``epicsTS``."""
+        return self._plugin + _SECONDS, self._plugin + _NANOSECONDS
+
     def notes(self) -> Iterator[tuple[str, Note]]:
         """Each PV with what wants to be told of its values."""
         for name, history in self._histories.items():
@@ -73,8 +78,7 @@ class PluginHeader:
         seconds, nanoseconds = (self._histories[name].at(id_ns) for name in (_SECONDS, _NANOSECONDS))
         if seconds is None or nanoseconds is None or max(seconds.stamp_ns, nanoseconds.stamp_ns) <= since_ns:
             return 0
-        stamp_ns = (int(seconds.value) + EPICS_EPOCH_S) * NS_PER_S + int(nanoseconds.value)
-        return stamp_ns if int(seconds.value) > 0 else 0
+        return stamp_from_epics(seconds.value, nanoseconds.value)
 
     def driver_stamp_ns(self, *, since_ns: int, id_ns: int) -> int:
         """The frame's ``timeStamp``, the driver's own time, likewise."""
@@ -87,6 +91,11 @@ class PluginHeader:
     def _at(self, name: str, id_ns: int, unknown: Any) -> Any:
         event = self._histories[name].at(id_ns)
         return unknown if event is None else event.value
+
+
+def stamp_from_epics(seconds: float, nanoseconds: float) -> int:
+    """UTC nanoseconds since 1970 of a time that EPICS counts from 1990; 0 where it was never set."""
+    return (int(seconds) + EPICS_EPOCH_S) * NS_PER_S + int(nanoseconds) if int(seconds) > 0 else 0
 
 
 def _note(history: History[Any], event: Stamped[Any] | None) -> None:

@@ -35,7 +35,7 @@ from ringwatch_daemon.core.records import (
 )
 from ringwatch_daemon.core.resumption import Resumption
 from ringwatch_daemon.workers.cell_follower import CellFollower, Told
-from ringwatch_daemon.workers.frame_outcome import Outcome, lost_record, outcome_of_analysis
+from ringwatch_daemon.workers.frame_outcome import Outcome, lost_record, outcome_of_analysis, outcome_unseen
 from ringwatch_daemon.workers.run_records import RunRecords
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
 from ringwatch_pipelines.cell.cycling import CellState, Coupling
@@ -172,12 +172,12 @@ class AnalysisStage:
         state = FrameState.LOST if item.reason == Reason.MISPAIRED else FrameState.REJECTED
         unique_id = -1 if item.unique_id is None else item.unique_id
         frame = DroppedFrame(unique_id, item.timestamp_ns, item.received_ns, NAN, NAN)
-        self._settle(frame, admission, Outcome(state, item.reason, item.text))
+        self._settle(frame, admission, outcome_unseen(admission, state, item.reason, item.text))
 
     def _take_dropped(self, item: DroppedFrame) -> None:
         admission = self._admit(item.unique_id, item.timestamp_ns, item.received_ns, item.exposure_s)
         text = f"frame {item.unique_id} found the queue full"
-        self._settle(item, admission, Outcome(FrameState.LOST, Reason.QUEUE_FULL, text))
+        self._settle(item, admission, outcome_unseen(admission, FrameState.LOST, Reason.QUEUE_FULL, text))
 
     def _take_connection(self, change: ConnectionChange) -> None:
         self._source_state = "CONNECTED" if change.connected else "DISCONNECTED"

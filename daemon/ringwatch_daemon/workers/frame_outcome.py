@@ -46,6 +46,13 @@ def outcome_of_analysis(analyser: FrameAnalyser, frame: Measured, admission: Adm
     return Outcome(FrameState.PROCESSED, reason, result.text, result)
 
 
+def outcome_unseen(admission: Admission, state: FrameState, reason: str, text: str) -> Outcome:
+    """The end of a frame whose image never came to the analysis; one that had come before is only a copy."""
+    if admission.verdict is not Reason.NONE:
+        return Outcome(FrameState.REJECTED, admission.verdict, text)
+    return Outcome(state, reason, text)
+
+
 def lost_record(lost: LostFrame) -> FrameRecord:
     """The row of a frame that never came."""
     # Nobody told when a lost frame was taken, and nothing is made up: 0 means unknown.

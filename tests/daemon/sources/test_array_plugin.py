@@ -114,9 +114,28 @@ def test_an_array_replaced_before_its_pairing_is_proven_is_lost_by_name():
 
     array.get = replaced_meanwhile
     ioc.turn(1)
+    assert ioc.intake.refusals == []  # the next array may be the one of this id
+    array.get = find
+    ioc.post_id(8, 31)
+    ioc.turn()
     (refusal,) = ioc.intake.refusals
-    assert (refusal.unique_id, refusal.reason) == (7, Reason.MISPAIRED)
-    assert ioc.taken == []
+    assert (refusal.unique_id, refusal.reason, refusal.timestamp_ns) == (7, Reason.MISPAIRED, 0)
+    assert ioc.taken == [(8, 8)]
+
+
+def test_an_id_whose_own_array_comes_after_all_is_not_lost():
+    ioc = FakeIoc()
+    ioc.post_frame(7, 10)
+    ioc.turn()
+    ioc.post_array(8, 20)  # the id of this one goes unheard
+    ioc.channels["P:UniqueId_RBV"].repeat()
+    ioc.turn()
+    ioc.post_frame(9, 30)
+    ioc.turn()
+    ioc.clock.go_on(3)
+    ioc.turn()
+    assert ioc.taken == [(7, 7), (9, 9)]
+    assert ioc.intake.refusals == []
 
 
 def test_an_array_whose_id_never_comes_is_told():
@@ -138,6 +157,8 @@ def test_an_array_that_cannot_be_fetched_is_lost_and_the_setting_is_named():
     ioc = FakeIoc()
     ioc.turn()
     ioc.post_id(4, 20)
+    ioc.turn()
+    ioc.clock.go_on(3)
     ioc.turn()
     (refusal,) = ioc.intake.refusals
     assert (refusal.unique_id, refusal.reason) == (4, Reason.MISPAIRED)
@@ -163,9 +184,23 @@ def test_the_header_of_a_frame_whose_id_went_unheard_is_not_given_to_the_next():
     ioc.turn()
     ioc.channels["P:EpicsTSSec_RBV"].post(847_888_000, 20)  # of frame 2, of which nothing else is heard
     ioc.channels["P:EpicsTSNsec_RBV"].post(5, 20)
+    for name in ("EpicsTSSec_RBV", "EpicsTSNsec_RBV"):  # and those of frame 4 stand there when they are read
+        ioc.channels[f"P:{name}"].content = Stamped(847_888_004, START_NS + 40)
     ioc.post_frame(3, 30)
     ioc.turn()
     assert [(frame.unique_id, frame.timestamp_ns) for frame in ioc.intake.frames][-1] == (3, START_NS + 30)
+
+
+def test_a_frame_whose_predecessor_went_unheard_has_the_time_that_the_header_says_while_its_array_stands():
+    ioc = FakeIoc()
+    ioc.post_frame(1, 10)
+    ioc.turn()
+    ioc.channels["P:EpicsTSSec_RBV"].content = Stamped(847_888_003, START_NS + 30)  # read, never heard
+    ioc.channels["P:EpicsTSNsec_RBV"].content = Stamped(7, START_NS + 30)
+    ioc.post_frame(3, 31)
+    ioc.turn()
+    epoch_ns = (631_152_000 + 847_888_000) * 1_000_000_000
+    assert [(frame.unique_id, frame.timestamp_ns) for frame in ioc.intake.frames][-1] == (3, epoch_ns + 3 * 10**9 + 7)
 
 
 def test_a_header_that_says_nothing_is_named():

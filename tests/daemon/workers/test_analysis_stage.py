@@ -126,6 +126,16 @@ def test_a_frame_that_found_the_queue_full_is_lost_in_a_row_of_its_own():
     assert bench.analyser.seen == [(1, frame(1).timestamp_ns), (2, frame(2).timestamp_ns)]
 
 
+def test_a_copy_of_a_frame_that_nobody_looked_at_is_a_duplicate_and_nothing_lost():
+    bench = Bench(capacity=3)
+    for each in (frame(1), frame(2), frame(3), frame(3)):
+        bench.intake.frame(each)
+    bench.intake.refused(unique_id=3, timestamp_ns=0, reason=Reason.MISPAIRED, text="replaced")
+    records = bench.run()
+    assert [(row.state, row.reason) for row in rows(records)[3:]] == [("REJECTED", "DUPLICATE")] * 2
+    assert records[-1].totals.lost == 0
+
+
 def test_a_frame_that_the_source_refused_is_rejected_with_its_reason_even_without_a_number():
     bench = Bench()
     bench.intake.refused(unique_id=1, timestamp_ns=START_NS, reason=Reason.UNREADABLE, text="bytes")
