@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_ioc_arguments(ioc: argparse.ArgumentParser) -> None:
     add = ioc.add_argument
     add("--prefix", default="13PE1:", help="what the detector's names begin with")
+    add("--camera", default="cam1:", help="prefix of the camera's, below that")
+    add("--ca-image", default="image1:", help="prefix of the plugin for Channel Access, below that")
+    add("--pva-image", default="Pva1:Image", help="the NTNDArray, below that")
     add("--cycler-prefix", default="CYC1:", help="what the cycler's names begin with")
     add("--scenario", default="counting", help="counting, small, quick, shorted, lagp-demo, full, empty or ceria")
     add("--frames", nargs="+", metavar="PATH", help="recorded frames instead: files, folders, FILE.h5::/dataset")

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_simulators.database import (
-    CAMERA,
     DATA_TYPES,
     DETECTOR_STATES,
     GAINS,
@@ -20,11 +19,11 @@ from ringwatch_simulators.supply import AttributeValue
 
 
 class Camera:
-    """The records under ``cam1:`` of one detector."""
+    """The camera's records of one detector, and the ``prefix`` that they all begin with."""
 
     def __init__(self, records: Records, prefix: str) -> None:
         self._records = records
-        self._prefix = prefix + CAMERA
+        self._prefix = prefix
 
     @property
     def exposure_s(self) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from ringwatch_simulators.cell_current import CyclingState
 from ringwatch_simulators.cell_model import CellModel
 from ringwatch_simulators.cycler_options import CyclerOptions
+from ringwatch_simulators.database import CyclerPvs
 from ringwatch_simulators.records import Records
 
 NS_PER_S = 1_000_000_000
@@ -134,10 +135,10 @@ class CyclerThread:
     Between frames the data time runs on at the run's speed, by at most `lead_s`.
     """
 
-    def __init__(self, cycler: FollowsTime, records: Records, prefix: str, *, speed: float, lead_s: float) -> None:
+    def __init__(self, cycler: FollowsTime, records: Records, names: CyclerPvs, *, speed: float, lead_s: float) -> None:
         self._cycler = cycler
         self._records = records
-        self._prefix = prefix
+        self._names = names
         self._speed = speed
         self._lead_s = lead_s
         self._reached: tuple[int, float] | None = None
@@ -171,8 +172,8 @@ class CyclerThread:
         self._cycler.advance(now_ns)
         state = self._cycler.state(now_ns)
         for name, value in (
-            ("Voltage", state.voltage_V),
-            ("Current", state.current_A),
-            ("HalfCycle", state.half_cycle),
+            (self._names.voltage, state.voltage_V),
+            (self._names.current, state.current_A),
+            (self._names.half_cycle, state.half_cycle),
         ):
-            self._records.post_at(self._prefix + name, value, now_ns)
+            self._records.post_at(name, value, now_ns)

@@ -24,10 +24,42 @@ DETECTOR_STATES = (
 )  # fmt: skip
 GAINS = ("0.25pF", "0.5pF", "1pF", "2pF", "4pF", "8pF")
 
-CAMERA = "cam1:"
-IMAGE_PLUGIN = "image1:"
-PVA_PLUGIN = "Pva1:"
 DRIVER_PORT = "PEDET1"
+
+
+@dataclass(frozen=True, slots=True)
+class PvNames:
+    """What the records of a detector are called.
+
+    Parameters
+    ----------
+    prefix
+        What all of them begin with.
+    camera_part, image_part
+        Of the camera and of NDPluginStdArrays, below the prefix.
+    pva_image
+        The NTNDArray, below the prefix; its plugin's records share what comes before the last colon.
+    """
+
+    prefix: str = "13PE1:"
+    camera_part: str = "cam1:"
+    image_part: str = "image1:"
+    pva_image: str = "Pva1:Image"
+
+    @property
+    def camera(self) -> str:
+        """What the camera's records begin with."""
+        return self.prefix + self.camera_part
+
+    @property
+    def image_plugin(self) -> str:
+        """What the records of the plugin for Channel Access begin with."""
+        return self.prefix + self.image_part
+
+    @property
+    def pva_plugin(self) -> str:
+        """What the records of the plugin for PVA begin with."""
+        return self.prefix + self.pva_image.rpartition(":")[0] + ":"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +120,7 @@ class DetectorIdentity:
 
 
 def camera_entries(identity: DetectorIdentity, *, exposure_s: float, period_s: float, images: int) -> Iterator[Entry]:
-    """The records under ``cam1:`` that every areaDetector camera has."""
+    """The records that every areaDetector camera has."""
     yield from (
         Setting("AcquireTime", exposure_s),
         Setting("AcquirePeriod", period_s),
@@ -134,7 +166,7 @@ def camera_entries(identity: DetectorIdentity, *, exposure_s: float, period_s: f
 
 
 def perkin_elmer_entries() -> Iterator[Entry]:
-    """The records under ``cam1:`` that only the ADPerkinElmer driver has."""
+    """The camera's records that only the ADPerkinElmer driver has."""
     yield from (
         Setting("PEAcquireOffset", False, DONE_ACQUIRING, readback=False, momentary=True),
         Setting("PENumOffsetFrames", 10, readback=False),
@@ -203,10 +235,24 @@ def plugin_entries(identity: DetectorIdentity, *, port: str, plugin_type: str, e
     )
 
 
-def cycler_entries() -> Iterator[Entry]:
+@dataclass(frozen=True, slots=True)
+class CyclerPvs:
+    """What the records of the instrument that charges the cell are called."""
+
+    voltage: str = "CYC1:Voltage"
+    current: str = "CYC1:Current"
+    half_cycle: str = "CYC1:HalfCycle"
+
+    @classmethod
+    def below(cls, prefix: str) -> "CyclerPvs":
+        """The usual names below a prefix."""
+        return cls(f"{prefix}Voltage", f"{prefix}Current", f"{prefix}HalfCycle")
+
+
+def cycler_entries(names: CyclerPvs) -> Iterator[Entry]:
     """The records of the instrument that charges the cell; their times are data time."""
     yield from (
-        Reading("Voltage", 0.0, unit="V", stamped=True),
-        Reading("Current", 0.0, unit="A", stamped=True),
-        Reading("HalfCycle", -1, stamped=True),
+        Reading(names.voltage, 0.0, unit="V", stamped=True),
+        Reading(names.current, 0.0, unit="A", stamped=True),
+        Reading(names.half_cycle, -1, stamped=True),
     )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_simulators.camera import Camera, OffsetImage
-from ringwatch_simulators.database import CAMERA, Scalar
+from ringwatch_simulators.database import PvNames, Scalar
 from ringwatch_simulators.errors import FaultError
 from ringwatch_simulators.faults import FaultKind, FaultSchedule, FrameSpoiler, fault_from_text
 from ringwatch_simulators.prefetch import Prefetch
@@ -82,8 +82,8 @@ class Detector:
 
     Parameters
     ----------
-    records, prefix
-        The records and what they all begin with.
+    records, names
+        The records and what they are called.
     supply
         What the detector sees.
     outlets
@@ -102,7 +102,7 @@ class Detector:
         self,
         *,
         records: Records,
-        prefix: str,
+        names: PvNames,
         supply: FrameSupply,
         outlets: Sequence[Outlet],
         pace: Pace,
@@ -113,8 +113,8 @@ class Detector:
         served: ServedLog | None = None,
     ) -> None:
         self._records = records
-        self._prefix = prefix
-        self._camera = Camera(records, prefix)
+        self._names = names
+        self._camera = Camera(records, names.camera)
         self._supply = supply
         self._prefetch = Prefetch(supply)
         self._outlets = outlets
@@ -164,8 +164,7 @@ class Detector:
 
     def put(self, name: str, value: Scalar) -> None:
         """Take notice of a client's put; never waits."""
-        name = name.removeprefix(self._prefix)
-        match name.removeprefix(CAMERA):
+        match name.removeprefix(self._names.camera).removeprefix(self._names.prefix):
             case "Acquire" | "PEAcquireOffset" | "PEAcquireGain" as command:
                 self._command(Job(command), on=bool(value))
             case "ArrayCounter":
@@ -197,7 +196,7 @@ class Detector:
         try:
             self._faults.add(fault_from_text(text))
         except FaultError as error:
-            _log.warning("%s: %s", self._prefix + FAULT_RECORD, error)
+            _log.warning("%s: %s", self._names.prefix + FAULT_RECORD, error)
 
     # --- the detector's own thread -------------------------------------------
 
@@ -354,8 +353,8 @@ class Detector:
                 outlet.publish(readout)
 
     def _count_dropped(self) -> None:
-        for plugin in ("image1:", "Pva1:"):
-            name = f"{self._prefix}{plugin}DroppedArrays_RBV"
+        for plugin in (self._names.image_plugin, self._names.pva_plugin):
+            name = f"{plugin}DroppedArrays_RBV"
             self._records.post(name, self._records.value(name) + 1)
 
     def _leave(self, seconds: float) -> None:

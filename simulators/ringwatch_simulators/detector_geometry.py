@@ -115,11 +115,12 @@ def pixel_angles(detector: FlatDetector) -> PixelAngles:
 
 def pixel_centres_m(detector: FlatDetector) -> tuple[FloatArray, FloatArray]:
     """(rows,) and (columns,) places of the pixels' centres along axes 1 and 2."""
-    (rows, columns), (edge1_m, edge2_m) = detector.shape, detector.pixels_m
-    along1, along2 = (np.arange(rows) + 0.5) * edge1_m, (np.arange(columns) + 0.5) * edge2_m
-    return along1[::-1] if detector.orientation in {1, 2} else along1, (
-        along2[::-1] if detector.orientation in {1, 4} else along2
+    reversed_axes = (detector.orientation in {1, 2}, detector.orientation in {1, 4})
+    along1_m, along2_m = (
+        np.asarray((np.arange(pixels) + 0.5) * edge_m)[:: -1 if is_reversed else 1]
+        for pixels, edge_m, is_reversed in zip(detector.shape, detector.pixels_m, reversed_axes, strict=True)
     )
+    return along1_m, along2_m
 
 
 def lattice_scale_seen(detector: FlatDetector, two_theta_deg: float) -> float:

@@ -27,10 +27,9 @@ from softioc import asyncio_dispatcher, builder, softioc
 
 from ringwatch_simulators.cycler import CyclerThread, FollowsTime
 from ringwatch_simulators.database import (
-    CAMERA,
-    IMAGE_PLUGIN,
-    PVA_PLUGIN,
+    CyclerPvs,
     DetectorIdentity,
+    PvNames,
     Reading,
     Scalar,
     Setting,
@@ -60,8 +59,12 @@ class IocOptions:
 
     Parameters
     ----------
-    prefix, cycler_prefix
-        What the names of the detector's and the cycler's records begin with.
+    names
+        Of the detector's records.
+    cycler
+        Names of the cycler's records: voltage, current and number of the half-cycle.
+    steady
+        Further records that stay as they are: name and value.
     exposure_s, period_s
         First values of ``AcquireTime`` and ``AcquirePeriod``, in data time.
     autostart
@@ -76,8 +79,9 @@ class IocOptions:
         Where account is kept of every frame that is counted; None for nowhere.
     """
 
-    prefix: str = "13PE1:"
-    cycler_prefix: str = "CYC1:"
+    names: PvNames = field(default_factory=PvNames)
+    cycler: CyclerPvs = field(default_factory=CyclerPvs)
+    steady: tuple[tuple[str, float], ...] = ()
     exposure_s: float = 1.0
     period_s: float = 1.0
     pace: Pace = field(default_factory=Pace)
@@ -135,7 +139,7 @@ class DetectorIoc:
         if self._resumption is not None and self._wake.wait(self._resumption.seconds_left(time.time())):
             return 0
         parts = self._build()
-        print(f"READY {self._options.prefix} frames={len(self._supply)} pid={os.getpid()}", flush=True)
+        print(f"READY {self._options.names.prefix} frames={len(self._supply)} pid={os.getpid()}", flush=True)
         self._begin(parts)
         self._wait()
         if parts.cycler is not None:
@@ -150,14 +154,15 @@ class DetectorIoc:
         options = self._options
         first = self._supply.frame(Exposure(0, options.exposure_s)).image
         wire_type = WIRE_TYPES[first.dtype.name]
-        records = Records(None if self._resumption is None else self._resumption.since_s)
+        names = options.names
+        records = Records(names.camera, None if self._resumption is None else self._resumption.since_s)
         self._add_records(records, first, np.dtype(wire_type))
-        pva = PvaOutlet(records, options.prefix)
-        array = ChannelAccessOutlet(records, options.prefix, wire_type=wire_type, elements=first.size)
+        pva = PvaOutlet(records, names.pva_plugin)
+        array = ChannelAccessOutlet(records, names.image_plugin, wire_type=wire_type, elements=first.size)
         cycler = self._follow_with_cycler(records)
         detector = Detector(
             records=records,
-            prefix=options.prefix,
+            names=names,
             supply=self._supply,
             outlets=(pva, array),
             pace=options.pace,
@@ -168,38 +173,42 @@ class DetectorIoc:
             served=ServedLog(options.served) if options.served is not None else None,
         )
         records.listen(detector.put)
-        add_busy_record(records, f"{options.prefix}{CAMERA}Acquire", detector.put, detector.wait_idle)
+        add_busy_record(records, f"{names.camera}Acquire", detector.put, detector.wait_idle)
         builder.LoadDatabase()
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher())
-        return _Parts(records, detector, _ndarray_server(f"{options.prefix}{PVA_PLUGIN}Image", pva), cycler)
+        return _Parts(records, detector, _ndarray_server(names.prefix + names.pva_image, pva), cycler)
 
     def _add_records(self, records: Records, first: "np.ndarray[Any, Any]", wire_type: "np.dtype[Any]") -> None:
-        options, prefix = self._options, self._options.prefix
+        options, names = self._options, self._options.names
         identity = DetectorIdentity(first.shape[0], first.shape[1], data_type_of(first.dtype))
         camera = camera_entries(
             identity, exposure_s=options.exposure_s, period_s=options.period_s, images=len(self._supply)
         )
-        records.add(prefix + CAMERA, camera)
-        records.add(prefix + CAMERA, perkin_elmer_entries())
-        for plugin, port, kind in ((IMAGE_PLUGIN, "Image1", "NDPluginStdArrays"), (PVA_PLUGIN, "PVA1", "NDPluginPva")):
+        records.add(names.camera, camera)
+        records.add(names.camera, perkin_elmer_entries())
+        for plugin, port, kind in (
+            (names.image_plugin, "Image1", "NDPluginStdArrays"),
+            (names.pva_plugin, "PVA1", "NDPluginPva"),
+        ):
             entries = plugin_entries(identity, port=port, plugin_type=kind, enabled=options.callbacks_enabled)
-            records.add(prefix + plugin, entries)
-        records.add(prefix + PVA_PLUGIN, [Reading("PvName_RBV", f"{prefix}{PVA_PLUGIN}Image", long=True)])
-        records.add(prefix, [Setting(FAULT_RECORD, "", readback=False, momentary=True)])
-        name = f"{prefix}{IMAGE_PLUGIN}ArrayData"
+            records.add(plugin, entries)
+        records.add(names.pva_plugin, [Reading("PvName_RBV", names.prefix + names.pva_image, long=True)])
+        records.add(names.prefix, [Setting(FAULT_RECORD, "", readback=False, momentary=True)])
+        name = f"{names.image_plugin}ArrayData"
         records.adopt(name, builder.WaveformIn(name, length=first.size, datatype=wire_type))
+        records.add("", [Reading(name, value) for name, value in options.steady])
         if self._cycler is not None:
-            records.add(options.cycler_prefix, cycler_entries())
+            records.add("", cycler_entries(options.cycler))
 
     def _follow_with_cycler(self, records: Records) -> CyclerThread | None:
         if self._cycler is None:
             return None
         options = self._options
         speed, lead_s = options.pace.speed, options.period_s
-        return CyclerThread(self._cycler, records, options.cycler_prefix, speed=speed, lead_s=lead_s)
+        return CyclerThread(self._cycler, records, options.cycler, speed=speed, lead_s=lead_s)
 
     def _begin(self, parts: _Parts) -> None:
-        prefix = self._options.prefix + CAMERA
+        prefix = self._options.names.camera
         if parts.cycler is not None:
             parts.cycler.start()
         if self._resumption is None:
@@ -226,7 +235,7 @@ class DetectorIoc:
         threading.Event().wait()  # the process is about to be replaced; no further frame may go out
 
     def _leave(self, records: Records, seconds: float, position: Position) -> None:
-        prefix = self._options.prefix + CAMERA
+        prefix = self._options.names.camera
         settings = {name: records.value(prefix + name) for name in KEPT_SETTINGS}
         since_s = self._started_s if self._resumption is None else self._resumption.since_s
         become(self._options.again, Resumption(time.time() + seconds, position, settings, since_s))

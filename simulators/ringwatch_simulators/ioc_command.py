@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from ringwatch_simulators.cycler import Cycler
 from ringwatch_simulators.cycler_options import CyclerOptions
+from ringwatch_simulators.database import CyclerPvs, PvNames
 from ringwatch_simulators.detector import Pace
 from ringwatch_simulators.detector_ioc import DetectorIoc, IocOptions
 from ringwatch_simulators.errors import ScenarioError
@@ -36,8 +37,8 @@ def serve(request: IocRequest) -> int:
     options = request.options
     resumption = Resumption.from_json(options.resume) if options.resume else None
     common = IocOptions(
-        prefix=options.prefix,
-        cycler_prefix=options.cycler_prefix,
+        names=PvNames(options.prefix, options.camera, options.ca_image, options.pva_image),
+        cycler=CyclerPvs.below(options.cycler_prefix),
         faults=FaultSchedule(tuple(fault_from_text(text) for text in options.fault)),
         attributes=request.attributes,
         autostart=not options.start_paused,

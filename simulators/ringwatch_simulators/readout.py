@@ -9,7 +9,7 @@ from p4p import Value
 from p4p.nt import NTNDArray
 from p4p.server.thread import SharedPV
 
-from ringwatch_simulators.database import DATA_TYPES, IMAGE_PLUGIN, PVA_PLUGIN
+from ringwatch_simulators.database import DATA_TYPES
 from ringwatch_simulators.records import Records
 from ringwatch_simulators.supply import AttributeValue
 
@@ -100,9 +100,9 @@ def post_unique_id(records: Records, plugin: str, readout: Readout) -> None:
 class ChannelAccessOutlet:
     """NDPluginStdArrays: the frame as a waveform record, cut where the record is too short for it."""
 
-    def __init__(self, records: Records, prefix: str, *, wire_type: str, elements: int) -> None:
+    def __init__(self, records: Records, plugin: str, *, wire_type: str, elements: int) -> None:
         self._records = records
-        self._plugin = prefix + IMAGE_PLUGIN
+        self._plugin = plugin
         self._wire_type = np.dtype(wire_type)
         self._elements = elements
         self._last: Readout | None = None
@@ -137,9 +137,9 @@ def wire_array(data: NDArray[Any], wire_type: np.dtype[Any]) -> NDArray[Any]:
 class PvaOutlet:
     """NDPluginPva: the frame as an NTNDArray, all of it in one structure."""
 
-    def __init__(self, records: Records, prefix: str) -> None:
+    def __init__(self, records: Records, plugin: str) -> None:
         self._records = records
-        self._plugin = prefix + PVA_PLUGIN
+        self._plugin = plugin
         self.pv = SharedPV(initial=Value(_NTNDARRAY, {"dimension": []}))
 
     def publish(self, readout: Readout) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from softioc import builder
 
-from ringwatch_simulators.database import CAMERA, Entry, Reading, Scalar, Setting
+from ringwatch_simulators.database import Entry, Reading, Scalar, Setting
 
 OnPut = Callable[[str, Scalar], None]
 
@@ -21,12 +21,15 @@ class Records:
 
     Parameters
     ----------
+    camera
+        What the names of the camera's records begin with.
     since_s
         The time, seconds since 1970, from which the camera's readings stand unchanged, as if it had never been away;
         None for those that an IOC has which has just been started.
     """
 
-    def __init__(self, since_s: float | None = None) -> None:
+    def __init__(self, camera: str, since_s: float | None = None) -> None:
+        self._camera = camera
         self._since_s = since_s
         self._readings: set[str] = set()
         self._on_put: OnPut | None = None
@@ -89,7 +92,7 @@ class Records:
 
     def _add_reading(self, name: str, entry: Reading) -> None:
         # Only the camera's: image and id are paired by the times at which the plugin's records are processed.
-        if self._since_s is not None and CAMERA in name and not entry.stamped:
+        if self._since_s is not None and name.startswith(self._camera) and not entry.stamped:
             self._readings.add(name)
             entry = replace(entry, stamped=True)
         self._by_name[name] = _reading(name, entry)
