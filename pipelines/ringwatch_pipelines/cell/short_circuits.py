@@ -16,14 +16,17 @@ LATE_SHARE = 0.4
 """Part of a half-cycle, at its end, over which its resistance is taken: the transient is over."""
 
 _REFERENCES = 12
-_FEWEST_REFERENCES = 4
+FEWEST_REFERENCES = 4
+"""Sound half-cycles, to speak of what is usual."""
 _MADS = 5.0
 _LEAST_DROP = 0.25
 _LEAST_NOISE_JUMP = float(np.log(3.0))
 _HARD_DROP = float(np.log(10.0))
 _FEWEST_SAMPLES = 3
-_SAME_CURRENT = 0.1
-_NEAR_CURRENT = 3.0
+SAME_CURRENT = 0.1
+"""Relative difference of currents that count as one."""
+NEAR_CURRENT = 3.0
+"""Factor between currents at which a collapse is told from a cell that is not ohmic."""
 
 
 class ShortCircuit(StrEnum):
@@ -122,10 +125,10 @@ def short_circuit_test(
     sound: list[int] = []
     dropped_before = False
     for index, level in enumerate(levels):
-        alike = [at for at in sound if abs(current_A[at] / current_A[index] - 1.0) < _SAME_CURRENT][-_REFERENCES:]
+        alike = [at for at in sound if abs(current_A[at] / current_A[index] - 1.0) < SAME_CURRENT][-_REFERENCES:]
         drop, limit = _departure(-level, -levels[alike], _LEAST_DROP)
         jump, jump_limit = _departure(unrest[index], unrest[alike], _LEAST_NOISE_JUMP)
-        near = [at for at in sound if 1 / _NEAR_CURRENT < current_A[at] / current_A[index] < _NEAR_CURRENT]
+        near = [at for at in sound if 1 / NEAR_CURRENT < current_A[at] / current_A[index] < NEAR_CURRENT]
         fall, _ = _departure(-level, -levels[near[-_REFERENCES:]], _LEAST_DROP)
         dropped, jumped = drop > limit, jump > jump_limit
         collapsed = fall > _HARD_DROP or level == -np.inf
@@ -150,7 +153,7 @@ def _late_part(voltage_V: FloatArray, current_A: FloatArray) -> tuple[float, flo
 def _departure(value: float, references: FloatArray, least: float) -> tuple[float, float]:
     """How far `value` lies above the references, and how far it may; NaN with too few of them."""
     known = references[np.isfinite(references)]
-    if known.size < _FEWEST_REFERENCES or not np.isfinite(value):
+    if known.size < FEWEST_REFERENCES or not np.isfinite(value):
         return float("nan"), float("inf")
     middle = float(np.median(known))
     return float(value) - middle, max(_MADS * float(np.median(np.abs(known - middle))), least)

@@ -15,7 +15,9 @@ from ringwatch_pipelines.patterns import FloatArray
 
 NS_PER_S = 1e9
 _REFERENCE_HALF_CYCLES = 4
-_FEWEST_SAMPLES = 8
+FEWEST_SAMPLES = 5
+"""Of a half-cycle, to speak of its course."""
+_LOWEST_LOG = float(np.log(1e-3))
 _PHASES = np.linspace(0.0, 1.0, 101)
 _LEAST_SPREAD = 0.01
 
@@ -30,20 +32,36 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HalfCycleCourse:
-    """The resistance within one half-cycle, (samples,) in the order of time; rests are left out."""
+    """The resistance within one half-cycle, (samples,) in the order of time; rests are left out.
+
+    Parameters
+    ----------
+    length_ns
+        How long the half-cycle is going to be, while it still runs; 0 where it is over.
+    """
 
     timestamp_ns: IntArray
     resistance_ohm: FloatArray
+    length_ns: int = 0
 
     @property
     def phase(self) -> FloatArray:
         """(samples,) share of the half-cycle that is over."""
         since = self.timestamp_ns - self.timestamp_ns[0]
-        return np.asarray(since / max(int(since[-1]), 1))
+        return np.asarray(since / max(self.length_ns or self.lasted_ns, 1))
+
+    @property
+    def lasted_ns(self) -> int:
+        """From the first to the last sample."""
+        return int(self.timestamp_ns[-1] - self.timestamp_ns[0]) if self.timestamp_ns.size else 0
 
 
 def beginning_from_courses(
-    *, before: tuple[HalfCycleCourse, ...], last_sound: HalfCycleCourse, first_low: HalfCycleCourse
+    *,
+    before: tuple[HalfCycleCourse, ...],
+    last_sound: HalfCycleCourse,
+    first_low: HalfCycleCourse,
+    low_since_ns: int | None = None,
 ) -> Beginning | None:
     """Date a drop of the resistance.
 
@@ -55,6 +73,8 @@ def beginning_from_courses(
         The half-cycle before the first low one. The drop may lie at its end, behind where its resistance was taken.
     first_low
         The first half-cycle that ends low.
+    low_since_ns
+        From when on it is known to be low; None for the last 40 % of it.
 
     Returns
     -------
@@ -63,10 +83,12 @@ def beginning_from_courses(
     """
     usual = _usual_course(before[-_REFERENCE_HALF_CYCLES:] or (last_sound,))
     stamps = np.concatenate([last_sound.timestamp_ns, first_low.timestamp_ns])
-    if usual is None or min(last_sound.timestamp_ns.size, first_low.timestamp_ns.size) < _FEWEST_SAMPLES:
+    if usual is None or min(last_sound.timestamp_ns.size, first_low.timestamp_ns.size) < FEWEST_SAMPLES:
         return None
     logs = [_log_ratio(course, usual) for course in (last_sound, first_low)]
-    after = float(np.nanmedian(logs[1][first_low.phase > 1.0 - LATE_SHARE]))
+    late = first_low.phase > 1.0 - LATE_SHARE if low_since_ns is None else first_low.timestamp_ns >= low_since_ns
+    # Without any voltage the logarithm has no end.
+    after = float(np.maximum(np.nanmedian(logs[1][late]), _LOWEST_LOG))
     if not np.isfinite(after):
         return None
     return _step(stamps, np.concatenate(logs), after)
@@ -80,7 +102,7 @@ def whole_half_cycle(here: HalfCycleResistance) -> Beginning:
 
 def _usual_course(courses: tuple[HalfCycleCourse, ...]) -> FloatArray | None:
     """Logarithm of the resistance at each of `_PHASES`: the median of the courses."""
-    known = [course for course in courses if course.timestamp_ns.size >= _FEWEST_SAMPLES]
+    known = [course for course in courses if course.timestamp_ns.size >= FEWEST_SAMPLES]
     if not known:
         return None
     with np.errstate(divide="ignore"):

@@ -126,8 +126,68 @@ def test_samples_that_trickle_in_tell_what_the_whole_file_tells(at_once):
     assert notices(samples, at_once=at_once) == whole
 
 
-def test_a_half_cycle_is_judged_once_it_is_over():
-    assert notices(samples_of([*sound(16), 2.0])) == []
+def test_a_drop_that_is_no_collapse_is_judged_once_its_half_cycle_is_over():
+    assert notices(samples_of([*sound(16), 60.0, 60.0])) == []
+
+
+def told_at_h(samples):
+    """When each notice came, a sample at a time, in hours since the start."""
+    timeline = Timeline(max_gap_s=3600.0)
+    watch = CellWatch(timeline)
+    found = []
+    for at, stamp_ns in enumerate(samples.timestamp_ns):
+        timeline.append(part(samples, at, at + 1))
+        found += [(float(stamp_ns - START_NS) / HOUR_NS, notice) for notice in watch.look()]
+    return found
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.4, 0.8])
+def test_a_collapse_is_told_while_its_half_cycle_runs_and_never_again(phase):
+    [(told_h, notice)] = told_at_h(with_drop(15 + phase, 0.02, seed=5))
+    assert notice.kind == "SHORT_CIRCUIT_HARD"
+    assert 0.0 < told_h - HALF_H * (15 + phase) <= 1.5
+    assert abs(half_cycle_of(notice) - 15 - phase) * HALF_H < max(4 * notice.sigma_h, 0.5)
+    assert "half-cycle 15 has" in notice.text
+
+
+def test_a_voltage_that_is_gone_altogether_is_a_collapse_with_a_date():
+    samples = with_drop(15.4, 0.02)
+    place = (samples.timestamp_ns - START_NS) / HOUR_NS / HALF_H
+    [notice] = notices(replace(samples, voltage_V=np.where(place >= 15.4, 0.0, samples.voltage_V)))
+    assert notice.kind == "SHORT_CIRCUIT_HARD"
+    assert half_cycle_of(notice) == pytest.approx(15.4, abs=0.02)
+    assert notice.sigma_h < 0.2
+
+
+def slowly_turning(*, samples_an_hour=60, half_cycles=20, seed=0):
+    """A sound cell whose voltage needs an hour to come through zero after each turn; half-cycles of two lengths."""
+    length_h = np.where(np.arange(half_cycles) % 3 == 0, 0.6 * HALF_H, HALF_H)
+    starts_h = np.concatenate([[0.0], np.cumsum(length_h)])
+    hours = np.arange(0.0, starts_h[-1], 1.0 / samples_an_hour)
+    half = np.searchsorted(starts_h, hours, side="right") - 1
+    current_A = np.where(half % 2 == 0, 1e-3, -1e-3)
+    noise_V = 2e-4 * np.random.default_rng(seed).standard_normal(hours.size)
+    course = 1.0 - 1.3 * np.exp(-(hours - starts_h[half]) / 1.0)
+    stamps = START_NS + np.rint(hours * HOUR_NS).astype(np.int64)
+    nobody = np.full(hours.size, -1, dtype=np.int64)
+    return CyclerSamples(
+        stamps, stamps, 100 * current_A * course + noise_V, current_A, nobody, nobody, np.full(hours.size, np.nan)
+    )
+
+
+def test_a_voltage_that_comes_slowly_through_zero_after_each_turn_is_no_collapse():
+    assert [notice for seed in range(4) for notice in notices(slowly_turning(seed=seed), at_once=997)] == []
+
+
+def test_contacts_that_open_for_a_moment_are_no_collapse_and_one_that_flickers_is():
+    samples = slowly_turning()
+    hours = (samples.timestamp_ns - START_NS) / HOUR_NS
+    moment = (hours > 150.0) & (hours < 150.0 + 4.5 / 60)
+    assert notices(replace(samples, voltage_V=np.where(moment, 0.0, samples.voltage_V))) == []
+    flickers = (hours > 150.0) & (np.arange(hours.size) % 20 != 0)
+    [notice] = notices(replace(samples, voltage_V=np.where(flickers, 0.02, 1.0) * samples.voltage_V))
+    assert notice.kind == "SHORT_CIRCUIT_HARD"
+    assert (notice.timestamp_ns - START_NS) / HOUR_NS == pytest.approx(150.0, abs=0.1)
 
 
 def test_what_an_earlier_process_has_told_is_not_told_again_and_what_it_has_not_is():
