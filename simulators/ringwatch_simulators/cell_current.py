@@ -65,6 +65,8 @@ class CyclingState:
         Net charge since the start, in units of one half-cycle.
     step
         0 for the first rest, 1 and 2 for the two directions, 3 and 4 for the pauses after them.
+    full_C
+        Charge of a whole half-cycle.
     """
 
     current_A: float
@@ -74,6 +76,12 @@ class CyclingState:
     capacity_mAh: float
     charged_share: float
     step: int
+    full_C: float = 0.0
+
+    @property
+    def charge_C(self) -> float:
+        """Net charge since the start."""
+        return self.charged_share * self.full_C
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,7 @@ class CellCurrent:
             capacity_mAh=abs(drive_A) * 1e3 * phase * self.half_cycle_h,
             charged_share=phase if even else 1.0 - phase,
             step=(1 if even else 2) + (0 if flows else 2),
+            full_C=abs(drive_A) * 3600.0 * self.half_cycle_h,
         )
 
     def switches_h(self, after_h: float, until_h: float) -> list[float]:

@@ -10,16 +10,25 @@ Areas are those of the pattern: the azimuthal mean of (counts - pedestal) / (sol
 to normal incidence x polarisation factor) for monitor 1, integrated over 2theta in degree.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ringwatch_simulators.cell_current import CellCurrent, CyclingState, ShortCircuits
+from ringwatch_simulators.course_curves import (
+    FULL_COURSE_H,
+    LATTICE_LOSS,
+    LITHIUM_RATIO_RANDOM,
+    SIZE_LOSS,
+    aged_share,
+    grown_since,
+    lithium_growth,
+    lithium_ratio,
+)
+from ringwatch_simulators.expected.phases import PhaseModel, PhaseTruth
 
-FULL_COURSE_H = 340.0
-LITHIUM_RATIO_RANDOM = 7.2
-SIZE_LOSS = 0.27
-LATTICE_LOSS = 1.0e-3
+__all__ = ["FULL_COURSE_H", "LITHIUM_RATIO_RANDOM", "CellModel", "CellParameters", "CellTruth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,8 @@ class CellParameters:
         Rest after each half-cycle.
     shorts
         Short circuits of the pellet.
+    beam_decays
+        False for a beam that stays as it is after a top-up.
     """
 
     duration_h: float = FULL_COURSE_H
@@ -80,6 +91,7 @@ class CellParameters:
     rest_h: float = 2.0
     pause_h: float = 0.0
     shorts: ShortCircuits = field(default_factory=ShortCircuits)
+    beam_decays: bool = True
 
     def with_light(self, factor: float) -> "CellParameters":
         """The same cell in a beam, or for an exposure, `factor` times as strong."""
@@ -127,6 +139,8 @@ class CellTruth:
         Number of the half-cycle from 0, -1 during the first rest.
     short_circuit
         ``none``, ``soft`` or ``hard``.
+    phases
+        Those of a configuration, where they are what is in the beam; nothing above is true of them.
     """
 
     time_h: float
@@ -152,13 +166,21 @@ class CellTruth:
     current_A: float
     half_cycle: int
     short_circuit: str
+    phases: tuple[PhaseTruth, ...] = ()
 
 
 class CellModel:
-    """The cell over time; a pure function of the parameters."""
+    """The cell over time; a pure function of the parameters.
 
-    def __init__(self, parameters: CellParameters) -> None:
+    Parameters
+    ----------
+    phases
+        What is in the beam instead of the cell that the parameters describe.
+    """
+
+    def __init__(self, parameters: CellParameters, phases: Sequence[PhaseModel] = ()) -> None:
         self.parameters = parameters
+        self._phases = tuple(phases)
         self._current = CellCurrent(
             density_A_cm2=1e-3 * parameters.current_density_mA_cm2,
             area_cm2=parameters.area_cm2,
@@ -173,12 +195,12 @@ class CellModel:
         """The cell at `time_h`; before the start it is pristine."""
         p = self.parameters
         course_h = np.clip(time_h / p.duration_h, 0.0, 1.0) * FULL_COURSE_H
-        aged = _saturating(course_h, 200.0)
+        aged = aged_share(course_h)
         cycling = self.cycling_at(time_h)
         breath = 1.0 + p.breathing * (cycling.charged_share - 0.5)
         present = p.lagp_area if p.pellet else 0.0
-        area_110 = present * p.lithium_share * _growth(course_h)
-        ratio = _lithium_ratio(course_h)
+        area_110 = present * p.lithium_share * lithium_growth(course_h)
+        ratio = lithium_ratio(course_h)
         return CellTruth(
             time_h=float(time_h),
             a_A=8.2590 * (1.0 - LATTICE_LOSS * aged) * breath,
@@ -190,19 +212,20 @@ class CellModel:
             area_110=area_110,
             area_200=area_110 / ratio,
             ratio=ratio,
-            lioh_area=present * p.lioh_share * _since(course_h, 120.0),
-            alpo4_area=present * p.alpo4_share * _since(course_h, 250.0),
-            hump_counts=p.hump_counts * _since(course_h, 230.0) * p.pellet,
+            lioh_area=present * p.lioh_share * grown_since(course_h, 120.0),
+            alpo4_area=present * p.alpo4_share * grown_since(course_h, 250.0),
+            hump_counts=p.hump_counts * grown_since(course_h, 230.0) * p.pellet,
             copper_area=p.lagp_area * p.copper_share,
             window_area=p.lagp_area * p.window_share,
             ceria_area=p.ceria_area,
             spot_fraction=p.spot_fraction,
             second_harmonic=p.second_harmonic,
-            monitor=_beam(time_h),
+            monitor=_beam(time_h) if p.beam_decays else 1.0,
             voltage_V=cycling.voltage_V,
             current_A=cycling.current_A,
             half_cycle=cycling.half_cycle,
             short_circuit=p.shorts.name_at(time_h),
+            phases=tuple(phase.at(course_h, breath) for phase in self._phases),
         )
 
     def cycling_at(self, time_h: float) -> CyclingState:
@@ -212,25 +235,6 @@ class CellModel:
     def switches_h(self, after_h: float, until_h: float) -> list[float]:
         """Times in (after, until] at which the cycler begins another step."""
         return self._current.switches_h(after_h, until_h)
-
-
-def _saturating(course_h: float, constant_h: float) -> float:
-    return float((1.0 - np.exp(-course_h / constant_h)) / (1.0 - np.exp(-FULL_COURSE_H / constant_h)))
-
-
-def _growth(course_h: float) -> float:
-    """Lithium's lines from 6 % to all of their final area."""
-    return float(0.06 + 0.94 * (course_h / FULL_COURSE_H) ** 0.8)
-
-
-def _lithium_ratio(course_h: float) -> float:
-    """12 at first, 7.2 after a step around 130 h that takes about 30 h."""
-    return float(LITHIUM_RATIO_RANDOM + 4.8 / (1.0 + np.exp((course_h - 130.0) / 8.0)))
-
-
-def _since(course_h: float, onset_h: float) -> float:
-    """0 before the onset, then rising to 1 at the end, slowing down."""
-    return float(max(0.0, (course_h - onset_h) / (FULL_COURSE_H - onset_h)) ** 0.7)
 
 
 def _beam(time_h: float, fill_h: float = 12.0, lifetime_h: float = 150.0) -> float:

@@ -186,9 +186,15 @@ def powder_lines(crystal: Crystal, wavelength_A: float, d_min_A: float) -> tuple
     The area of a line of an azimuthally averaged pattern, against 2theta and without polarisation, goes
     with ``m |F|^2 / (sin theta sin 2theta)`` (Warren 1969, X-ray Diffraction, chapter 4).
     """
-    planes = _planes(crystal, d_min_A)
+    planes = planes_from(crystal, d_min_A)
+    return lines_from_squares(crystal, planes, np.abs(structure_factors(crystal, planes)) ** 2, wavelength_A)
+
+
+def lines_from_squares(
+    crystal: Crystal, planes: NDArray[np.int64], square: FloatArray, wavelength_A: float
+) -> tuple[PowderLine, ...]:
+    """The same from the planes (n, 3) and their ``|F|^2`` (n,)."""
     spacing = d_spacing_A(crystal, planes)
-    square = np.abs(structure_factors(crystal, planes)) ** 2
     theta = np.arcsin(wavelength_A / (2.0 * spacing))
     areas = square / (np.sin(theta) * np.sin(2.0 * theta))
     lines: dict[tuple[float, float], list[int]] = {}
@@ -215,7 +221,8 @@ def structure_factors(crystal: Crystal, planes: NDArray[np.int64]) -> NDArray[np
     return total
 
 
-def _planes(crystal: Crystal, d_min_A: float) -> NDArray[np.int64]:
+def planes_from(crystal: Crystal, d_min_A: float) -> NDArray[np.int64]:
+    """(n, 3) all planes of at least that spacing."""
     # A plane with index h cuts a into h parts, so its spacing is a / h at most; so for the others.
     reach = [int(np.ceil(length / d_min_A)) for length in crystal.cell[:3]]
     axes = np.meshgrid(*(np.arange(-most, most + 1) for most in reach), indexing="ij")

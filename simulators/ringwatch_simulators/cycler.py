@@ -2,23 +2,24 @@
 
 import threading
 import time
-from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from ringwatch_simulators.cell_current import CyclingState
 from ringwatch_simulators.cell_model import CellModel
 from ringwatch_simulators.cycler_options import CyclerOptions
+from ringwatch_simulators.cycler_table import CyclerTable
 from ringwatch_simulators.database import CyclerPvs
+from ringwatch_simulators.errors import ScenarioError
 from ringwatch_simulators.records import Records
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 NS_PER_H = 3600 * NS_PER_S
-HEADER = "time,voltage_V,current_A,cycle,step,capacity_mAh\n"
+WRITTEN_HERE = ".simulated"
+"""Added to the name of a file: beside it lies the word that a simulated cycler wrote it."""
 
 
 class Cycler:
@@ -42,13 +43,11 @@ class Cycler:
         self._model = model
         self._start_ns = start_ns
         self._options = options
-        self._zone: tzinfo = UTC if options.zone == "UTC" else ZoneInfo(options.zone)
-        written = _rows_in(options.path) if go_on else 0
+        written = _rows_in(options.path, options.table) if go_on else 0
         self._next_ns = begin_ns
         self._forget(written)
         if options.path is not None and written == 0:
-            options.path.parent.mkdir(parents=True, exist_ok=True)
-            options.path.write_text(HEADER, encoding="utf-8")
+            _begin(options.path, options)
 
     def state(self, data_ns: int) -> CyclingState:
         """Current and voltage at a data time."""
@@ -91,30 +90,35 @@ class Cycler:
 
     def _row(self, data_ns: int) -> str:
         state = self.state(data_ns)
-        cycle = max(0, state.half_cycle) // 2 + 1
         voltage_V = state.voltage_V
         if self._options.noise_V > 0.0:
             # By its time, so that a row is the same whoever writes it.
             random = np.random.default_rng([self._options.seed, data_ns // NS_PER_MS])
             voltage_V += self._options.noise_V * float(random.standard_normal())
-        return (
-            f"{self._stamp(data_ns)},{voltage_V:.6f},{state.current_A:.9f},{cycle},{state.step},"
-            f"{state.capacity_mAh:.6f}\n"
-        )
+        return self._options.table.row(self._stamp(data_ns), state, voltage_V)
 
     def _stamp(self, data_ns: int) -> str:
         own_ns = data_ns + int(self._options.clock_offset_s * NS_PER_S)
         own_ns += int((data_ns - self._start_ns) * self._options.clock_drift_ppm * 1e-6)
-        local = datetime.fromtimestamp(own_ns / NS_PER_S, tz=self._zone)
-        if self._options.naive:
-            return local.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
-        return local.isoformat(timespec="milliseconds")
+        return self._options.time_form.text(own_ns)
 
 
-def _rows_in(path: Path | None) -> int:
+def _begin(path: Path, options: CyclerOptions) -> None:
+    word = path.with_name(path.name + WRITTEN_HERE)
+    if options.spares_foreign and path.exists() and not word.exists():
+        raise ScenarioError(
+            f"expected to make the cycler's file {path} anew, but a real one may be there: move it away"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if options.spares_foreign:
+        word.write_text(f"{path.name} is written by a simulated cycler\n", encoding="utf-8")
+    path.write_text(options.table.head, encoding="utf-8")
+
+
+def _rows_in(path: Path | None, table: CyclerTable) -> int:
     if path is None or not path.is_file():
         return 0
-    return max(0, len(path.read_text(encoding="utf-8").splitlines()) - 1)
+    return max(0, len(path.read_text(encoding="utf-8").splitlines()) - len(table.head.splitlines()))
 
 
 class FollowsTime(Protocol):

@@ -1,7 +1,9 @@
 """How the simulated cycler writes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from ringwatch_simulators.cycler_table import CyclerTable, TimeForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,10 @@ class CyclerOptions:
         Write a row in the last and in the first millisecond of every step besides, as cyclers do.
     noise_V, seed
         Standard deviation of the voltages as written.
+    table, time
+        The columns, and how the time is written where not by `zone` and `naive`.
+    spares_foreign
+        Refuse to write over a file that no simulated cycler wrote.
     """
 
     path: Path | None = None
@@ -35,3 +41,11 @@ class CyclerOptions:
     rows_at_switches: bool = False
     noise_V: float = 0.0
     seed: int = 0
+    table: CyclerTable = field(default_factory=CyclerTable)
+    time: TimeForm | None = None
+    spares_foreign: bool = False
+
+    @property
+    def time_form(self) -> TimeForm:
+        """How the time is written."""
+        return self.time or TimeForm(zone=self.zone, naive=self.naive)

@@ -36,6 +36,8 @@ class DetectorResponse:
         Radius of the beam stop's shadow; 0 for none. Its arm points along axis 1.
     largest_count
         Where the detector saturates.
+    dtype
+        Of the frames, a real numpy type.
     polarisation
         Degree of horizontal polarisation.
     """
@@ -57,6 +59,7 @@ class DetectorResponse:
     bad_lines: int = 2
     beam_stop_deg: float = 0.55
     largest_count: int = 65535
+    dtype: str = "uint16"
     polarisation: float = 0.99
 
 

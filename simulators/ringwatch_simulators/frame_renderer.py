@@ -14,6 +14,7 @@ photons a pixel true Poisson noise is drawn.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from ringwatch_simulators.detector_maps import (
     shadow,
 )
 from ringwatch_simulators.detector_response import DetectorResponse
+from ringwatch_simulators.measured_maps import MeasuredMaps
 from ringwatch_simulators.radial_profile import FloatArray, RadialPattern
 
 GRID_STEP_DEG = 2.5e-4
@@ -59,9 +61,13 @@ class FrameRenderer:
         Gain, noise and faults.
     seed
         Decides bad pixels, pedestal and grains.
+    maps
+        Of a detector that somebody has measured: they stand for those that the seed would decide.
     """
 
-    def __init__(self, detector: FlatDetector, response: DetectorResponse, seed: int) -> None:
+    def __init__(
+        self, detector: FlatDetector, response: DetectorResponse, seed: int, maps: MeasuredMaps | None = None
+    ) -> None:
         self.detector = detector
         self.response = response
         angles = pixel_angles(detector)
@@ -80,6 +86,16 @@ class FrameRenderer:
         self.pedestal = pedestal(detector.shape, response, rng)
         self._drift = OffsetDrift(detector.shape, response, rng)
         self._rings: dict[float, _Ring] = {}
+        if maps is not None:
+            self._take_over(maps)
+
+    def _take_over(self, maps: MeasuredMaps) -> None:
+        if maps.bad is not None:
+            self._bad = np.where(maps.bad, DEAD, 0).astype(np.uint8).reshape(-1)
+        if maps.flat is not None:
+            self._gain = maps.flat.reshape(-1)
+        if maps.offset is not None:
+            self.pedestal = maps.offset.reshape(-1)
 
     def mask(self) -> NDArray[np.uint8]:
         """1 where a pixel must not be used: bad, or in the shadow and its edge; (rows, columns)."""
@@ -130,12 +146,12 @@ class FrameRenderer:
         np.add.at(charge.reshape(-1), where, rng.exponential(self.response.zinger_adu, hits).astype(np.float32))
         return charge
 
-    def readout(self, charge: Float32Array | None, rng: np.random.Generator, course: float = 0.0) -> NDArray[np.uint16]:
+    def readout(self, charge: Float32Array | None, rng: np.random.Generator, course: float = 0.0) -> NDArray[Any]:
         """Counts (rows, columns) of a `charge` (None for none) when a part of the run, 0 to 1, is over."""
         drift = self._drift.at(course)
         offsets = self.pedestal if drift is None else self.pedestal + drift
         noise = np.float32(self.response.read_noise_adu)
-        out = np.empty(self._index.size, np.uint16)
+        out = np.empty(self._index.size, self.response.dtype)
         flat = None if charge is None else charge.reshape(-1)
         for block in self._blocks():
             values = rng.standard_normal(block.stop - block.start, dtype=np.float32) * noise

@@ -3,18 +3,31 @@
 import argparse
 from dataclasses import dataclass, replace
 
-from ringwatch_simulators.cycler import Cycler
+from ringwatch_simulators.cycler import Cycler, FollowsTime
 from ringwatch_simulators.cycler_options import CyclerOptions
 from ringwatch_simulators.database import CyclerPvs, PvNames
 from ringwatch_simulators.detector import Pace
 from ringwatch_simulators.detector_ioc import DetectorIoc, IocOptions
 from ringwatch_simulators.errors import ScenarioError
+from ringwatch_simulators.expected.beamline import read_expected_beamline
+from ringwatch_simulators.expected.cycler import expected_cycler_options, expected_cycler_pvs
+from ringwatch_simulators.expected.scenario import expected_run
 from ringwatch_simulators.faults import FaultSchedule, fault_from_text
 from ringwatch_simulators.outage import Resumption
 from ringwatch_simulators.recorded import RecordedFrames
-from ringwatch_simulators.scenario import Scenario, SyntheticFrames, scenario_from_options, start_ns_for, write_truth
+from ringwatch_simulators.scenario import (
+    Scenario,
+    SyntheticFrames,
+    scenario_from_options,
+    start_ns_for,
+    with_mishaps,
+    write_truth,
+)
 from ringwatch_simulators.supply import AttributeValue, CountingFrames, FramesInMemory, FrameSupply
-from ringwatch_simulators.turns import CyclersInTurn, FramesInTurn, turn_from_text
+from ringwatch_simulators.turns import CyclersInTurn, FramesInTurn, Turn, options_of_turn, turn_from_text
+
+COUNTING = "counting"
+"""Name of the frames that tell their own number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,6 @@ def serve(request: IocRequest) -> int:
     resumption = Resumption.from_json(options.resume) if options.resume else None
     common = IocOptions(
         names=PvNames(options.prefix, options.camera, options.ca_image, options.pva_image),
-        cycler=CyclerPvs.below(options.cycler_prefix),
         faults=FaultSchedule(tuple(fault_from_text(text) for text in options.fault)),
         attributes=request.attributes,
         autostart=not options.start_paused,
@@ -47,7 +59,8 @@ def serve(request: IocRequest) -> int:
         again=request.arguments,
         served=options.served,
     )
-    if options.frames or options.scenario == "counting":
+    counting = options.scenario == COUNTING or (options.scenario is None and options.beamline is None)
+    if options.frames or counting:
         return _serve_plain(options, common, resumption)
     return _serve_scenario(options, common, resumption)
 
@@ -58,7 +71,7 @@ def _serve_plain(options: argparse.Namespace, common: IocOptions, resumption: Re
         recorded = RecordedFrames(options.frames, options.darks)
         supply = FramesInMemory(recorded) if options.in_memory else recorded
     else:
-        supply = CountingFrames(count=options.count or 10, shape=_shape(options.shape), dtype=options.dtype)
+        supply = CountingFrames(count=options.count or 10, shape=_shape(options.shape), dtype=options.dtype or "uint16")
     wall_period_s = 1.0 / options.rate if options.rate else 1.0
     exposure_s = options.exposure or wall_period_s
     period_s = max(exposure_s, wall_period_s)
@@ -68,29 +81,95 @@ def _serve_plain(options: argparse.Namespace, common: IocOptions, resumption: Re
     return DetectorIoc(supply, ioc_options, resumption=resumption).serve()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """A course to serve.
+
+    Parameters
+    ----------
+    turns
+        Cells that take turns; empty where there is one.
+    cyclers
+        How the cycler of each writes.
+    pvs
+        What the cycler's records are called.
+    steady
+        Records that stay as they are.
+    """
+
+    frames: SyntheticFrames
+    turns: tuple[Turn, ...]
+    cyclers: tuple[CyclerOptions, ...]
+    pvs: CyclerPvs
+    steady: tuple[tuple[str, float], ...] = ()
+
+
 def _serve_scenario(options: argparse.Namespace, common: IocOptions, resumption: Resumption | None) -> int:
-    scenario = scenario_from_options(options, frames=options.count)
-    start_ns = options.start_ns if options.start_ns is not None else start_ns_for(scenario)
-    turns = tuple(turn_from_text(text) for text in options.cell)
-    in_turn = FramesInTurn(scenario, start_ns, turns, frozenset(options.unnamed)) if turns else None
-    frames = in_turn or SyntheticFrames(scenario, start_ns)
+    run = _named_run(options) if options.scenario or options.beamline is None else _expected_run(options)
+    frames = run.frames
     if options.truth is not None and resumption is None:
         write_truth(options.truth, frames)
-    begin_ns, go_on = frames.end_ns(0) - int(scenario.cadence_s * 1e9), resumption is not None
-    cycler_options = _cycler_options(options, scenario)
-    cycler: Cycler | CyclersInTurn
-    if in_turn is None:
-        cycler = Cycler(frames.model, start_ns=start_ns, begin_ns=begin_ns, options=cycler_options, go_on=go_on)
-    else:
-        cycler = CyclersInTurn(in_turn, turns, begin_ns=begin_ns, options=cycler_options, go_on=go_on)
+    scenario = frames.scenario
     ioc_options = replace(
         common,
+        cycler=run.pvs,
+        steady=run.steady,
         exposure_s=scenario.exposure_s,
         period_s=scenario.cadence_s,
         pace=Pace(speed=_speed(options, scenario), loop=options.loop),
-        again=_again(common.again, start_ns),
+        again=_again(common.again, frames.start_ns),
     )
+    cycler = _cycler(run, go_on=resumption is not None)
     return DetectorIoc(frames, ioc_options, cycler=cycler, resumption=resumption).serve()
+
+
+def _cycler(run: _Run, *, go_on: bool) -> FollowsTime:
+    frames = run.frames
+    begin_ns = frames.end_ns(0) - int(frames.scenario.cadence_s * 1e9)
+    if isinstance(frames, FramesInTurn):
+        return CyclersInTurn(frames, run.turns, begin_ns=begin_ns, options=run.cyclers, go_on=go_on)
+    (only,) = run.cyclers
+    return Cycler(frames.model, start_ns=frames.start_ns, begin_ns=begin_ns, options=only, go_on=go_on)
+
+
+def _named_run(options: argparse.Namespace) -> _Run:
+    scenario = scenario_from_options(options, frames=options.count)
+    start_ns = _start_ns(options, scenario)
+    turns = tuple(turn_from_text(text) for text in options.cell)
+    pvs, cycler = CyclerPvs.below(options.cycler_prefix), _cycler_options(options, scenario)
+    if not turns:
+        return _Run(SyntheticFrames(scenario, start_ns), (), (cycler,), pvs)
+    frames = FramesInTurn(scenario, start_ns, turns, frozenset(options.unnamed))
+    return _Run(frames, turns, tuple(options_of_turn(cycler, turn) for turn in turns), pvs)
+
+
+def _expected_run(options: argparse.Namespace) -> _Run:
+    beamline = read_expected_beamline(options.beamline)
+    found = expected_run(
+        beamline, frames=options.count, seed=options.seed, light=options.light, dtype=options.dtype or None
+    )
+    scenario, maps = with_mishaps(found.scenario, options), found.maps
+    start_ns, usual = _start_ns(options, scenario), _cycler_options(options, scenario)
+    names = frozenset(phase.name for phase in beamline.phases)
+    turns = tuple(
+        Turn(cell.told, absent=names - set(cell.phases) if cell.phases else frozenset()) for cell in beamline.cells
+    )
+    attribute = beamline.cell_attribute
+    monitor = beamline.monitor
+    expected = [cell.cycler for cell in beamline.cells] or [beamline.cycler]
+    return _Run(
+        FramesInTurn(scenario, start_ns, turns, attribute=attribute, maps=maps)
+        if turns
+        else SyntheticFrames(scenario, start_ns, maps),
+        turns,
+        tuple(expected_cycler_options(cycler, usual) for cycler in expected),
+        expected_cycler_pvs(expected[0], CyclerPvs.below(options.cycler_prefix)),
+        ((monitor.pv, monitor.reference),) if monitor.pv and not monitor.attribute else (),
+    )
+
+
+def _start_ns(options: argparse.Namespace, scenario: Scenario) -> int:
+    return options.start_ns if options.start_ns is not None else start_ns_for(scenario)
 
 
 def _cycler_options(options: argparse.Namespace, scenario: Scenario) -> CyclerOptions:

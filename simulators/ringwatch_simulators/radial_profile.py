@@ -3,6 +3,7 @@
 Spacings and strengths of polypropylene's alpha form: Turner-Jones, Aizlewood & Beckett (1964), Makromol. Chem. 75, 134.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from ringwatch_simulators.crystals import (
     LIOH,
     LITHIUM,
     Crystal,
+    PowderLine,
     powder_lines,
     two_theta_deg,
 )
@@ -35,6 +37,7 @@ POLYPROPYLENE_SIZE_NM = 15.0
 D_MIN_A = 0.95
 _NEAR_FWHM = 5.0
 _COARSE_STEP_DEG = 0.004
+_LEAST_FWHM_DEG = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,26 @@ class Beam:
     wavelength_A
         Of the beam.
     instrument_fwhm_deg
-        Gaussian width of an ideal line at every angle, pixel and spread of light included.
+        Gaussian width of an ideal line at small angles, pixel and spread of light included.
+    caglioti_deg2
+        U and V: the square of that width grows by ``U tan^2 theta + V tan theta``.
+    lorentz_deg
+        X and Y of the Lorentzian width ``X / cos theta + Y tan theta``.
     """
 
     wavelength_A: float = 0.1173
     instrument_fwhm_deg: float = 0.0195
+    caglioti_deg2: tuple[float, float] = (0.0, 0.0)
+    lorentz_deg: tuple[float, float] = (0.0, 0.0)
+
+    def widths_deg(self, theta_rad: FloatArray, *, size_nm: float, strain: float) -> tuple[FloatArray, FloatArray]:
+        """(n,) Gaussian sigma and (n,) Lorentzian half width of lines: instrument, strain and size together."""
+        (u, v), (x, y) = self.caglioti_deg2, self.lorentz_deg
+        tangent, cosine = np.tan(theta_rad), np.cos(theta_rad)
+        square = self.instrument_fwhm_deg**2 + u * tangent**2 + v * tangent
+        gauss = np.sqrt(np.maximum(square, _LEAST_FWHM_DEG**2) + np.degrees(4.0 * strain * tangent) ** 2)
+        size_fwhm = np.degrees(SCHERRER_CONSTANT * 0.1 * self.wavelength_A / (size_nm * cosine))
+        return SIGMA_PER_FWHM * gauss, 0.5 * np.maximum(size_fwhm + x / cosine + y * tangent, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,8 +118,12 @@ def background(two_theta: FloatArray, counts: float) -> FloatArray:
 
 def hump(two_theta: FloatArray, counts: float) -> FloatArray:
     """The amorphous hump: a wide Gaussian."""
-    sigma = HUMP_FWHM_DEG * SIGMA_PER_FWHM
-    return np.asarray(counts * np.exp(-0.5 * ((two_theta - HUMP_CENTRE_DEG) / sigma) ** 2))
+    return gaussian(two_theta, HUMP_CENTRE_DEG, HUMP_FWHM_DEG, counts)
+
+
+def gaussian(two_theta: FloatArray, centre_deg: float, fwhm_deg: float, counts: float) -> FloatArray:
+    """A Gaussian of height `counts`."""
+    return np.asarray(counts * np.exp(-0.5 * ((two_theta - centre_deg) / (fwhm_deg * SIGMA_PER_FWHM)) ** 2))
 
 
 def lagp_lines(truth: CellTruth, beam: Beam) -> list[Line]:
@@ -150,13 +172,19 @@ def _lines(
     crystal: Crystal, beam: Beam, area: float, *, size_nm: float, strain: float, relative_to: Crystal
 ) -> list[Line]:
     table = powder_lines(relative_to, beam.wavelength_A, D_MIN_A)
-    angles = two_theta_deg(crystal, np.array([line.hkl for line in table]), beam.wavelength_A)
-    theta = np.radians(angles) / 2.0
-    strain_fwhm = np.degrees(4.0 * strain * np.tan(theta))
-    sigma = SIGMA_PER_FWHM * np.hypot(beam.instrument_fwhm_deg, strain_fwhm)
-    hwhm = 0.5 * np.degrees(SCHERRER_CONSTANT * 0.1 * beam.wavelength_A / (size_nm * np.cos(theta)))
+    return placed_lines(table, crystal, beam, area, size_nm=size_nm, strain=strain)
+
+
+def placed_lines(
+    table: Sequence[PowderLine], crystal: Crystal, beam: Beam, area: float, *, size_nm: float, strain: float
+) -> list[Line]:
+    """The lines of `table` where the lattice of `crystal` puts them, the strongest with `area`; none beyond reach."""
+    angles = two_theta_deg(crystal, np.array([line.hkl for line in table]).reshape(-1, 3), beam.wavelength_A)
+    sigma, hwhm = beam.widths_deg(np.radians(angles) / 2.0, size_nm=size_nm, strain=strain)
     return [
-        Line(float(angles[i]), area * line.strength, float(sigma[i]), float(hwhm[i])) for i, line in enumerate(table)
+        Line(float(angles[i]), area * line.strength, float(sigma[i]), float(hwhm[i]))
+        for i, line in enumerate(table)
+        if np.isfinite(angles[i])
     ]
 
 

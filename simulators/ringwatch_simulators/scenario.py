@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,18 @@ from ringwatch_simulators.crystals import ALPO4, COPPER, LAGP, LIOH, LITHIUM
 from ringwatch_simulators.detector_geometry import lattice_scale_seen
 from ringwatch_simulators.detector_maps import Float32Array
 from ringwatch_simulators.detector_response import MishapKind
+from ringwatch_simulators.expected.phases import facts_of
 from ringwatch_simulators.frame_renderer import FrameRenderer, ring_modulation
-from ringwatch_simulators.radial_profile import Beam, lithium_lines, radial_pattern
-from ringwatch_simulators.scenario_catalogue import SCENARIOS, Scenario, scenario_from_options, scenario_named
-from ringwatch_simulators.supply import Exposure, SuppliedFrame
+from ringwatch_simulators.measured_maps import MeasuredMaps
+from ringwatch_simulators.radial_profile import Beam, RadialPattern, lithium_lines, radial_pattern
+from ringwatch_simulators.scenario_catalogue import (
+    SCENARIOS,
+    Scenario,
+    scenario_from_options,
+    scenario_named,
+    with_mishaps,
+)
+from ringwatch_simulators.supply import AttributeValue, Exposure, SuppliedFrame
 
 __all__ = [
     "SCENARIOS",
@@ -34,6 +43,7 @@ __all__ = [
     "scenario_named",
     "start_ns_for",
     "truth_header",
+    "with_mishaps",
     "write_beamline_files",
     "write_truth",
 ]
@@ -43,6 +53,10 @@ NS_PER_H = 3600 * NS_PER_S
 GRAINS = 40
 FULL_BEAM_MA = 102.0
 """Ring current after a top-up."""
+_TRUE_OF_ANY_CELL = (
+    "time_h", "hump_counts", "spot_fraction", "second_harmonic", "monitor", "voltage_V", "current_A", "half_cycle",
+    "short_circuit",
+)  # fmt: skip
 _SEEN_AROUND_DEG = 3.0
 """Where the lattice is measured, for the small change of a displacement's effect with angle."""
 
@@ -87,9 +101,13 @@ class FrameTruth:
     cell_name: str = ""
 
     def to_json(self) -> str:
-        """One line of JSON, flat."""
+        """One line of JSON, flat; the phases of an expected beamline by their names."""
+        if self.cell.phases:
+            head = {name: getattr(self, name) for name in ("unique_id", "timestamp_ns", "dark", "mishap", "cell_name")}
+            told = {name: getattr(self.cell, name) for name in _TRUE_OF_ANY_CELL}
+            return json.dumps({**head, **told, "phases": {phase.name: facts_of(phase) for phase in self.cell.phases}})
         head = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "cell"}
-        return json.dumps({**head, **asdict(self.cell)})
+        return json.dumps({**head, **{name: value for name, value in asdict(self.cell).items() if name != "phases"}})
 
 
 class SyntheticFrames:
@@ -101,13 +119,15 @@ class SyntheticFrames:
         What to show.
     start_ns
         UTC, nanoseconds since 1970, of the first light frame's exposure.
+    maps
+        Of a detector that somebody has measured.
     """
 
-    def __init__(self, scenario: Scenario, start_ns: int) -> None:
+    def __init__(self, scenario: Scenario, start_ns: int, maps: MeasuredMaps | None = None) -> None:
         self.scenario = scenario
         self.start_ns = start_ns
-        self.model = CellModel(scenario.cell)
-        self.renderer = FrameRenderer(scenario.detector, scenario.response, scenario.seed)
+        self.model = CellModel(scenario.cell, () if scenario.scene is None else scenario.scene.phases)
+        self.renderer = FrameRenderer(scenario.detector, scenario.response, scenario.seed, maps)
         rng = np.random.default_rng([scenario.seed, 2])
         self._grain_azimuths = rng.uniform(0.0, 2.0 * np.pi, (3, GRAINS))
         self._grain_phases = rng.uniform(0.0, 2.0 * np.pi, (3, GRAINS))
@@ -127,11 +147,20 @@ class SyntheticFrames:
             self._counts(exposure, self.charge(exposure)),
             end_ns=self.end_ns(exposure.index),
             shutter_closed=closed,
-            attributes=(
-                ("RingCurrent", FULL_BEAM_MA * truth.cell.monitor),
-                ("IonChamber", monitor),
-                ("CellVoltage", self._voltage_V(exposure.index)),
-            ),
+            attributes=self._attributes(truth, exposure.index, closed=closed, monitor=monitor),
+        )
+
+    def _attributes(
+        self, truth: FrameTruth, index: int, *, closed: bool, monitor: float
+    ) -> tuple[tuple[str, AttributeValue], ...]:
+        cycler = self.model.cycling_at((self.end_ns(index) - self.start_ns) / NS_PER_H)
+        if self.scenario.scene is not None:
+            return self.scenario.scene.tidings.of(closed=closed, monitor=monitor, cycler=cycler)
+        return (
+            ("RingCurrent", FULL_BEAM_MA * truth.cell.monitor),
+            ("IonChamber", monitor),
+            # What the detector's own voltmeter shows of the cell when the frame is read out.
+            ("CellVoltage", cycler.voltage_V),
         )
 
     def charge(self, exposure: Exposure) -> Float32Array | None:
@@ -153,9 +182,13 @@ class SyntheticFrames:
         """Mean light of one frame, without what the detector adds to it."""
         truth = self.truth(exposure.index).cell
         beam = self.scenario.beam
-        pattern = radial_pattern(truth, beam, self.renderer.grid_deg, self.scenario.cell.background_counts)
+        pattern = self._pattern(truth, beam)
         scale = truth.monitor * exposure.exposure_s / self.scenario.exposure_s
         return self.renderer.expected(pattern, self._rings(truth, beam), scale)
+
+    def _pattern(self, truth: CellTruth, beam: Beam) -> RadialPattern:
+        look = radial_pattern if self.scenario.scene is None else self.scenario.scene.pattern
+        return look(truth, beam, self.renderer.grid_deg, self.scenario.cell.background_counts)
 
     def truth(self, index: int) -> FrameTruth:
         """What is true of frame `index`."""
@@ -191,12 +224,12 @@ class SyntheticFrames:
         light = self.light(Exposure(index, exposure_s)) * np.float32(share)
         return self.renderer.charge(light, np.random.default_rng([self.scenario.seed, 3, index]))
 
-    def _counts(self, exposure: Exposure, charge: Float32Array | None) -> NDArray[np.uint16]:
+    def _counts(self, exposure: Exposure, charge: Float32Array | None) -> NDArray[Any]:
         rng = np.random.default_rng([self.scenario.seed, 4, exposure.index, exposure.dark])
         counts = self.renderer.readout(charge, rng, self.scenario.course(exposure.index))
         mishap = self.scenario.mishap(exposure.index)
         if mishap is not None and exposure.dark == 0:
-            counts += np.uint16(mishap.offset_adu)
+            counts += counts.dtype.type(mishap.offset_adu)
             counts[round(mishap.rows_read * len(counts)) :] = 0
         return counts
 
@@ -206,20 +239,18 @@ class SyntheticFrames:
             return 1e-3
         return truth.cell.monitor * exposure.exposure_s / self.scenario.exposure_s
 
-    def _voltage_V(self, index: int) -> float:
-        """What the detector's own voltmeter shows of the cell when the frame is read out."""
-        return self.model.cycling_at((self.end_ns(index) - self.start_ns) / NS_PER_H).voltage_V
-
     def _rings(self, truth: CellTruth, beam: Beam) -> dict[float, NDArray[np.float64]]:
         if truth.spot_fraction <= 0.0 and truth.second_harmonic <= 0.0:
             return {}
+        scene = self.scenario.scene
+        lines = lithium_lines(truth, beam) if scene is None else scene.varied_lines(truth, beam)
         return {
             line.two_theta_deg: ring_modulation(
                 spot_fraction=truth.spot_fraction,
                 second_harmonic=truth.second_harmonic,
                 grains=self._grains(ring, truth.time_h),
             )
-            for ring, line in enumerate(lithium_lines(truth, beam)[:3])
+            for ring, line in enumerate(lines[:3])
         }
 
     def _grains(self, ring: int, time_h: float) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from ringwatch_simulators.cycler_options import CyclerOptions
 from ringwatch_simulators.detector_geometry import FlatDetector, beam_from_poni_m
 from ringwatch_simulators.detector_response import DetectorResponse, Mishap, MishapKind, lag_from_exponentials
 from ringwatch_simulators.errors import ScenarioError
+from ringwatch_simulators.expected.scene import Scene
 from ringwatch_simulators.radial_profile import Beam
 
 
@@ -33,6 +34,10 @@ class Scenario:
         few times before such a series, so that no residual image is in it.
     cycler
         How the cycler writes, and what its clock shows.
+    scene
+        What is in the beam instead of the cell, of a beamline that somebody expects.
+    caglioti_deg2, lorentz_deg
+        Of the instrument's width; see `Beam`.
     """
 
     name: str
@@ -50,6 +55,9 @@ class Scenario:
     dark_every: int = 0
     dark_series: int = 4
     cycler: CyclerOptions = field(default_factory=CyclerOptions)
+    scene: Scene | None = None
+    caglioti_deg2: tuple[float, float] = (0.0, 0.0)
+    lorentz_deg: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.frames <= self.darks:
@@ -68,7 +76,7 @@ class Scenario:
     @property
     def beam(self) -> Beam:
         """Wavelength and instrument width."""
-        return Beam(self.detector.wavelength_A, self.instrument_fwhm_deg)
+        return Beam(self.detector.wavelength_A, self.instrument_fwhm_deg, self.caglioti_deg2, self.lorentz_deg)
 
     def course(self, index: int) -> float:
         """Part of the run, 0 to 1, that is over at a frame."""
@@ -192,6 +200,11 @@ def scenario_from_options(options: argparse.Namespace, *, frames: int | None = N
     scenario = scenario_named(
         options.scenario, frames=frames, seed=options.seed, light=options.light, tilt_rad=tilt_rad
     )
+    return with_mishaps(scenario, options)
+
+
+def with_mishaps(scenario: Scenario, options: argparse.Namespace) -> Scenario:
+    """The scenario with the bad frames that a command line asks for."""
     return replace(scenario, mishaps=tuple(mishap_from_text(text) for text in options.mishap))
 
 

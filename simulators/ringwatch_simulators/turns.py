@@ -1,12 +1,13 @@
 """Several cells that take turns in the beam, as on a sample changer: frame after frame the next one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ringwatch_simulators.cell_current import CyclingState
 from ringwatch_simulators.cycler import NS_PER_H, Cycler
 from ringwatch_simulators.cycler_options import CyclerOptions
 from ringwatch_simulators.errors import ScenarioError
+from ringwatch_simulators.measured_maps import MeasuredMaps
 from ringwatch_simulators.scenario import FrameTruth, SyntheticFrames
 from ringwatch_simulators.scenario_catalogue import Scenario
 from ringwatch_simulators.supply import Exposure, SuppliedFrame
@@ -24,10 +25,13 @@ class Turn:
     ----------
     ahead_h
         So much further in its course than the run is.
+    absent
+        Phases that it does not have.
     """
 
     name: str
     ahead_h: float = 0.0
+    absent: frozenset[str] = frozenset()
 
 
 def turn_from_text(text: str) -> Turn:
@@ -54,20 +58,30 @@ class FramesInTurn(SyntheticFrames):
         In their order.
     unnamed
         Frames that do not say whose turn it is, as while the changer moves.
+    attribute
+        That names the cell in the beam.
     """
 
     def __init__(
-        self, scenario: Scenario, start_ns: int, turns: tuple[Turn, ...], unnamed: frozenset[int] = frozenset()
+        self,
+        scenario: Scenario,
+        start_ns: int,
+        turns: tuple[Turn, ...],
+        unnamed: frozenset[int] = frozenset(),
+        *,
+        attribute: str = CELL,
+        maps: MeasuredMaps | None = None,
     ) -> None:
-        super().__init__(scenario, start_ns)
+        super().__init__(scenario, start_ns, maps)
         self._turns = turns
         self._unnamed = unnamed
+        self._attribute = attribute
 
     def frame(self, exposure: Exposure) -> SuppliedFrame:
         """The frame of that number, which names its cell."""
         found = super().frame(exposure)
         name = "moving" if exposure.index in self._unnamed else self.turn(exposure.index).name
-        return replace(found, attributes=(*found.attributes, (CELL, name)))
+        return replace(found, attributes=(*found.attributes, (self._attribute, name)))
 
     def turn(self, index: int) -> Turn:
         """Whose turn it is."""
@@ -78,6 +92,8 @@ class FramesInTurn(SyntheticFrames):
         turn, of_run = self.turn(index), super().truth(index)
         time_h = of_run.cell.time_h
         cell = replace(self.model.at(time_h + turn.ahead_h), time_h=time_h, monitor=of_run.cell.monitor)
+        phases = tuple(replace(phase, area=0.0) if phase.name in turn.absent else phase for phase in cell.phases)
+        cell = replace(cell, phases=phases)
         seen = of_run.a_seen_A / of_run.cell.a_A
         return replace(of_run, cell=cell, a_seen_A=cell.a_A * seen, c_seen_A=cell.c_A * seen, cell_name=turn.name)
 
@@ -88,7 +104,7 @@ class CyclersInTurn:
     Parameters
     ----------
     options
-        `path` with ``{cell}`` in the place of the name.
+        Of each, in their order.
     """
 
     def __init__(
@@ -97,7 +113,7 @@ class CyclersInTurn:
         turns: tuple[Turn, ...],
         *,
         begin_ns: int,
-        options: CyclerOptions,
+        options: Sequence[CyclerOptions],
         go_on: bool = False,
     ) -> None:
         self._cyclers = tuple(
@@ -105,10 +121,10 @@ class CyclersInTurn:
                 frames.model,
                 start_ns=frames.start_ns - round(turn.ahead_h * NS_PER_H),
                 begin_ns=begin_ns,
-                options=replace(options, path=_own_path(options.path, turn)),
+                options=own,
                 go_on=go_on,
             )
-            for turn in turns
+            for turn, own in zip(turns, options, strict=True)
         )
 
     def state(self, data_ns: int) -> CyclingState:
@@ -120,9 +136,17 @@ class CyclersInTurn:
         return sum(cycler.advance(data_ns) for cycler in self._cyclers)
 
 
-def _own_path(path: Path | None, turn: Turn) -> Path | None:
+def options_of_turn(options: CyclerOptions, turn: Turn) -> CyclerOptions:
+    """The same options with the cell's name in the place of ``{cell}``.
+
+    Raises
+    ------
+    ScenarioError
+        The path has no such place.
+    """
+    path = options.path
     if path is None:
-        return None
+        return options
     if CELL_IN_PATH not in path.name:
         raise ScenarioError(f"the cyclers of several cells need a file each: expected {CELL_IN_PATH} in {path.name}")
-    return path.with_name(path.name.replace(CELL_IN_PATH, turn.name))
+    return replace(options, path=path.with_name(path.name.replace(CELL_IN_PATH, turn.name)))
