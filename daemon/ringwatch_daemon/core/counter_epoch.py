@@ -16,6 +16,8 @@ FASTER = 16
 LARGEST_GAP = 100_000
 """Ids passed over at once beyond which the counter was set, not the frames lost."""
 
+_LARGEST_ID, _BITS = 2**31 - 1, 2**32
+"""areaDetector keeps its counter in 32 bits with a sign."""
 _STEPS = 9
 _BUSY = 1.25
 """The frame period is known this well."""
@@ -69,6 +71,11 @@ class Arrival:
         return self.flag in _OWN_TIME
 
 
+def as_told(unique_id: int) -> int:
+    """The id as the detector tells it, of a number that `CounterEpoch.run_over` has made."""
+    return unique_id - _BITS if unique_id > _LARGEST_ID else unique_id
+
+
 @dataclass(slots=True)
 class CounterEpoch:
     """The counter since it last began anew.
@@ -83,6 +90,8 @@ class CounterEpoch:
         Times of the frames that came, 0 where a frame brought none of its own, by id.
     lost_rows
         Frames given up as lost, by id.
+    frames
+        How many have come, the first one included.
     """
 
     last_id: int
@@ -92,7 +101,15 @@ class CounterEpoch:
     steps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_STEPS))
     seen: RememberedIds = field(default_factory=lambda: RememberedIds(REMEMBERED_IDS))
     lost_rows: OrderedDict[int, LostFrame] = field(default_factory=OrderedDict)
+    frames: int = 1
     _returned_id: int = -1
+
+    @classmethod
+    def begun_by(cls, arrival: Arrival) -> "CounterEpoch":
+        """The stretch that begins with a frame."""
+        epoch = cls(arrival.unique_id, arrival.unique_id, arrival.timestamp_ns, arrival.received_ns)
+        epoch.remember(arrival)
+        return epoch
 
     @property
     def period_ns(self) -> float:
@@ -103,9 +120,9 @@ class CounterEpoch:
         """Know a frame again that comes twice."""
         self.seen.remember(arrival.unique_id, arrival.timestamp_ns if arrival.has_own_time else 0)
 
-    def remember_lost(self, frame: LostFrame) -> None:
+    def remember_lost(self, unique_id: int, frame: LostFrame) -> None:
         """Know a frame that was given up, should it come after all."""
-        self.lost_rows[frame.unique_id] = frame
+        self.lost_rows[unique_id] = frame
         if len(self.lost_rows) > REMEMBERED_IDS:
             self.lost_rows.popitem(last=False)
 
@@ -115,6 +132,7 @@ class CounterEpoch:
         if follows and arrival.flag is Reason.NONE:
             self.steps_ns.append(arrival.timestamp_ns - self.last_timestamp_ns)
         self.last_id, self.last_received_ns = arrival.unique_id, arrival.received_ns
+        self.frames += 1
         if arrival.has_own_time:
             # A time that was made up must not be what the next true one is held against.
             self.stamped_id, self.last_timestamp_ns = arrival.unique_id, arrival.timestamp_ns
@@ -124,8 +142,10 @@ class CounterEpoch:
         """Take up a row of an earlier process; its id is not below the last one."""
         epoch_goes_on = row.unique_id - 1 == self.last_id and self.seen.stamp_of(self.last_id) is not None
         self.last_id = row.unique_id
+        self.frames += 1
         if row.timestamp_ns <= 0:
-            self.remember_lost(LostFrame(row.row, row.unique_id, Reason(row.reason)))
+            if row.state is FrameState.LOST:
+                self.remember_lost(row.unique_id, LostFrame(row.row, as_told(row.unique_id), Reason(row.reason)))
             return
         step_ns = row.timestamp_ns - self.last_timestamp_ns
         if epoch_goes_on and step_ns >= 0:
@@ -137,14 +157,22 @@ class CounterEpoch:
     def could_have_passed(self, frames: int, timestamp_ns: int, received_ns: int) -> bool:
         """Whether so many frames fit into the time since the last one, by the longer of two clocks.
 
-        The detector's may have been set back, and ours as well.
+        The detector's may have been set back, and ours as well. Beyond `LARGEST_GAP` both have to say so, and at the
+        pace that frames had.
         """
-        if frames > LARGEST_GAP:
-            return False
         if self.period_ns <= 0:
-            return True
-        elapsed_ns = max(timestamp_ns - self.last_timestamp_ns, received_ns - self.last_received_ns, 0)
-        return frames <= FASTER * elapsed_ns / self.period_ns + GAP_SLACK
+            return frames <= LARGEST_GAP
+        clocks_ns = (timestamp_ns - self.last_timestamp_ns, received_ns - self.last_received_ns)
+        if frames > LARGEST_GAP:
+            return frames <= _BUSY * min(clocks_ns) / self.period_ns
+        return frames <= FASTER * max(*clocks_ns, 0) / self.period_ns + GAP_SLACK
+
+    def run_over(self, unique_id: int) -> int:
+        """The number that an id below 0 stands for, where the counter has run over; else the id as it is."""
+        beyond = unique_id + _BITS
+        since = beyond - self.last_id
+        near = self.last_id > _LARGEST_ID or (self.last_id > _LARGEST_ID - LARGEST_GAP and since <= LARGEST_GAP)
+        return beyond if unique_id < 0 and near else unique_id
 
     def periods_to(self, arrival: Arrival) -> int:
         """Periods between the last frame and one that follows it, 0 where none is missing or nobody can tell."""

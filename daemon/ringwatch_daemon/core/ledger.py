@@ -10,27 +10,31 @@ from dataclasses import dataclass, replace
 
 from ringwatch_daemon.core.clock import NS_PER_S
 from ringwatch_daemon.core.counter_epoch import (
-    LARGEST_GAP,
     REMEMBERED_IDS,
     Arrival,
     CounterEpoch,
     EnteredRow,
     LostFrame,
+    as_told,
 )
 from ringwatch_daemon.core.counter_watch import CounterWatch
+from ringwatch_daemon.core.ledger_events import (
+    clock_step_event,
+    counter_back_event,
+    counter_reset_event,
+    counter_set_event,
+    gap_event,
+    gap_in_time_event,
+)
+from ringwatch_daemon.core.left_epoch import LeftEpoch
 from ringwatch_daemon.core.records import Event, FrameState, LedgerCorrection, Reason, Totals
 
 __all__ = ["REMEMBERED_IDS", "Admission", "EnteredRow", "GivenUp", "Ledger", "LostFrame"]
 
 FUTURE_TOLERANCE_NS = 60 * NS_PER_S
 
-_CAUSES = {
-    Reason.DISCONNECTED: "while the connection was down",
-    Reason.DAEMON_DOWN: "while the daemon was down",
-    Reason.IOC_RESTARTED: "with the IOC that had counted them",
-}
 _APART = (Reason.DUPLICATE, Reason.LATE)
-"""Rows whose unique id says nothing about the counter's way."""
+"""Rows whose unique id says nothing about the counter's way, unless they were a lost frame's without a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Ledger:
     def __init__(self) -> None:
         self._next_row = 0
         self._epoch: CounterEpoch | None = None
+        self._left: LeftEpoch | None = None
         self._away = Reason.NONE
         self._restarted_ns = 0
         self._counter = CounterWatch()
@@ -93,6 +98,7 @@ class Ledger:
 
     def disconnected(self) -> None:
         """Note that the source lost its connection: ids passed over until the next frame are its doing."""
+        self._forget_higher_count()
         if self._away is Reason.NONE:
             self._away = Reason.DISCONNECTED
 
@@ -112,17 +118,19 @@ class Ledger:
         after_s
             For so long the counter must have said nothing new; frames may still be on their way before.
         """
-        epoch, reached = self._epoch, self._counter.reached()
+        reached = self._counter.reached()
+        epoch = self._epoch_of(reached, timestamp_ns=now_ns, received_ns=now_ns)
         if epoch is None or reached <= epoch.last_id or self._counter.silent_s(now_s) < after_s:
             return None
         if not epoch.could_have_passed(reached - epoch.last_id, now_ns, now_ns):
             return None
         lost = self._lose(epoch, range(epoch.last_id + 1, reached + 1), self._away or Reason.GAP_IN_ID)
         epoch.last_id = reached
-        return GivenUp(lost, _gap_event(lost, now_ns))
+        return GivenUp(lost, gap_event(lost, now_ns))
 
     def daemon_was_down(self) -> None:
         """Note that nobody listened for a while: ids passed over until the next frame are the daemon's own doing."""
+        self._forget_higher_count()
         self._away = Reason.DAEMON_DOWN
 
     def arrive(self, *, unique_id: int | None, timestamp_ns: int, received_ns: int, exposure_s: float) -> Admission:
@@ -131,8 +139,8 @@ class Ledger:
         Parameters
         ----------
         unique_id
-            None, or negative as no counter is, where the arrival told no usable id: it gets a row and
-            nothing else is concluded.
+            None where the arrival told no id. That, or a negative one where no counter of 32 bits has just run
+            over, is of no use: the frame gets a row and nothing else is concluded.
         timestamp_ns
             Mid-exposure time as the frame tells it.
         received_ns
@@ -145,15 +153,24 @@ class Ledger:
         Admission
             The frame's row and verdict, and what its arrival shows about others.
         """
+        if unique_id is not None and self._epoch is not None:
+            unique_id = self._epoch.run_over(unique_id)
         time_ns, flag = self._usable_time(unique_id, timestamp_ns, received_ns, exposure_s)
         if unique_id is None or unique_id < 0:
             return Admission(self._new_row(), Reason.NONE, time_ns, flag)
         arrival = Arrival(unique_id, time_ns, received_ns, flag)
-        epoch = self._epoch
+        epoch, left = self._epoch, self._left
         if epoch is None:
             self._epoch = self._begin(arrival)
             return Admission(self._new_row(), Reason.NONE, time_ns, flag)
+        if left is not None and unique_id != epoch.last_id + 1 and left.knows(arrival):
+            return self._again(left.epoch, arrival)
+        fitting = self._epoch_of(unique_id, timestamp_ns=time_ns, received_ns=received_ns)
+        if left is not None and fitting is left.epoch:
+            return self._return_to(left, epoch, arrival)
         if unique_id > epoch.last_id and not epoch.counts_anew(arrival, self._restarted_ns):
+            if unique_id == epoch.last_id + 1:
+                self._left = None
             return self._forward(epoch, arrival)
         return self._backward(epoch, arrival)
 
@@ -180,16 +197,20 @@ class Ledger:
         self._reasons = Counter(dict(totals.reasons))
 
     def _enter_again(self, row: EnteredRow) -> None:
-        if row.unique_id < 0 or row.reason in _APART:
+        epoch, left = self._epoch, self._left
+        if epoch is not None:
+            row = replace(row, unique_id=epoch.run_over(row.unique_id))
+        if row.unique_id < 0 or (row.reason in _APART and row.timestamp_ns > 0):
             return
-        epoch = self._epoch
-        if epoch is None or row.unique_id <= epoch.last_id:
+        if epoch is not None and row.unique_id == epoch.last_id + 1:
+            self._left = None
+        elif epoch is not None and left is not None and row.unique_id == left.epoch.last_id + 1:
+            self._left, epoch = LeftEpoch(epoch, Reason.NONE), left.epoch
+        else:
             # The counter began anew; of frames lost before the first one of the new count nobody knows the time.
             time_ns = row.timestamp_ns if row.timestamp_ns > 0 or epoch is None else epoch.last_timestamp_ns
-            self._epoch = CounterEpoch(row.unique_id, row.unique_id, time_ns, time_ns)
-            if epoch is not None:
-                self._epoch.steps_ns.extend(epoch.steps_ns)
-            epoch = self._epoch
+            epoch = self._left_for(CounterEpoch(row.unique_id, row.unique_id, time_ns, time_ns))
+        self._epoch = epoch
         epoch.enter_again(row)
 
     def settle(self, state: FrameState, reason: str = "") -> None:
@@ -203,10 +224,42 @@ class Ledger:
         return row
 
     def _begin(self, arrival: Arrival) -> CounterEpoch:
+        """Leave the stretch of the newest frame for a new one, which a second id has yet to confirm."""
+        new = self._left_for(CounterEpoch.begun_by(arrival))
         self._away, self._restarted_ns = Reason.NONE, 0
-        epoch = CounterEpoch(arrival.unique_id, arrival.unique_id, arrival.timestamp_ns, arrival.received_ns)
-        epoch.remember(arrival)
-        return epoch
+        return new
+
+    def _left_for(self, new: CounterEpoch) -> CounterEpoch:
+        old = self._epoch
+        if old is not None:
+            new.steps_ns.extend(old.steps_ns)
+            # Of strange ids that follow each other, none is worth more than the count before them.
+            if self._left is None or self._left.epoch.frames < old.frames:
+                self._left = LeftEpoch(old, self._away)
+        return new
+
+    def _forget_higher_count(self) -> None:
+        """A count that began anew below the old one is that of a restarted IOC, once ids may go by unseen."""
+        if self._epoch is not None and self._left is not None and self._epoch.last_id < self._left.epoch.last_id:
+            self._left = None
+
+    def _epoch_of(self, unique_id: int, *, timestamp_ns: int, received_ns: int) -> CounterEpoch | None:
+        """The stretch that an id goes on from: that of the newest frame, or the one that was left for it."""
+        epoch, left = self._epoch, self._left
+        if epoch is None or left is None or unique_id == epoch.last_id + 1:
+            return epoch
+        returns = left.goes_on_with(
+            unique_id, timestamp_ns=timestamp_ns, received_ns=received_ns, newest_id=epoch.last_id
+        )
+        return left.epoch if returns else epoch
+
+    def _return_to(self, left: LeftEpoch, strayed: CounterEpoch, arrival: Arrival) -> Admission:
+        """Go on in the stretch that a strange id had seemed to end."""
+        self._left = LeftEpoch(strayed, self._away)
+        self._epoch, self._away = left.epoch, self._away or left.away
+        event = counter_back_event(arrival, row=self._next_row, strayed_id=strayed.last_id, last_id=left.epoch.last_id)
+        admission = self._forward(left.epoch, arrival)
+        return replace(admission, events=(event, *admission.events))
 
     def _forward(self, epoch: CounterEpoch, arrival: Arrival) -> Admission:
         missing = arrival.unique_id - epoch.last_id - 1
@@ -214,14 +267,14 @@ class Ledger:
         lost: tuple[LostFrame, ...] = ()
         if missing and epoch.could_have_passed(missing, arrival.timestamp_ns, arrival.received_ns):
             lost = self._lose(epoch, range(epoch.last_id + 1, arrival.unique_id), self._away or Reason.GAP_IN_ID)
-            events.append(_gap_event(lost, arrival.timestamp_ns))
+            events.append(gap_event(lost, arrival.timestamp_ns))
         elif missing:
-            events.append(self._counter_set(epoch, arrival))
+            return self._set_forward(epoch, arrival)
         elif self._away is Reason.NONE and (periods := epoch.periods_to(arrival)):
-            events.append(self._gap_in_time(epoch, arrival, periods))
+            events.append(gap_in_time_event(arrival, epoch, row=self._next_row, periods=periods))
         if arrival.timestamp_ns < epoch.last_timestamp_ns:
             arrival = replace(arrival, flag=Reason.BACKWARD_TIMESTAMP)
-            events.append(self._clock_step(epoch, arrival))
+            events.append(clock_step_event(arrival, epoch, row=self._next_row))
         epoch.go_on_to(arrival)
         self._counter.frame_came(arrival.unique_id)
         self._away, self._restarted_ns = Reason.NONE, 0
@@ -229,12 +282,22 @@ class Ledger:
             self._new_row(), Reason.NONE, arrival.timestamp_ns, arrival.flag, lost=lost, events=tuple(events)
         )
 
+    def _set_forward(self, old: CounterEpoch, arrival: Arrival) -> Admission:
+        event = counter_set_event(arrival, row=self._next_row, last_id=old.last_id)
+        self._epoch = self._begin(arrival)
+        return Admission(self._new_row(), Reason.NONE, arrival.timestamp_ns, arrival.flag, events=(event,))
+
     def _backward(self, epoch: CounterEpoch, arrival: Arrival) -> Admission:
+        is_copy = epoch.seen.stamp_of(arrival.unique_id) == arrival.timestamp_ns
+        if not is_copy and (arrival.unique_id > epoch.last_id or epoch.is_left_by(arrival)):
+            return self._new_epoch(epoch, arrival)
+        return self._again(epoch, arrival)
+
+    def _again(self, epoch: CounterEpoch, arrival: Arrival) -> Admission:
+        """A frame that came before, or one that comes late."""
         unique_id, timestamp_ns, flag = arrival.unique_id, arrival.timestamp_ns, arrival.flag
         if epoch.seen.stamp_of(unique_id) == timestamp_ns:
             return Admission(self._new_row(), Reason.DUPLICATE, timestamp_ns, flag)
-        if unique_id > epoch.last_id or epoch.is_left_by(arrival):
-            return self._new_epoch(epoch, arrival)
         found = epoch.lost_rows.pop(unique_id, None)
         if found is None:
             verdict = Reason.LATE if epoch.seen.stamp_of(unique_id) is None else Reason.DUPLICATE
@@ -246,18 +309,17 @@ class Ledger:
         # unless somebody simply wrote another number into the counter.
         restarted = self._away is not Reason.NONE
         lost = self._rest_of(old, arrival, Reason.IOC_RESTARTED if restarted else Reason.GAP_IN_ID)
-        events = [_gap_event(lost, arrival.timestamp_ns)] if lost else []
+        events = [gap_event(lost, arrival.timestamp_ns)] if lost else []
         self._epoch = epoch = self._begin(arrival)
-        epoch.steps_ns.extend(old.steps_ns)
+        if restarted:
+            self._left = None
         early: tuple[LostFrame, ...] = ()
         missing = arrival.unique_id - 1
         if restarted and missing > 0 and old.could_have_passed(missing, arrival.timestamp_ns, arrival.received_ns):
             early = self._lose(epoch, range(1, arrival.unique_id), Reason.IOC_RESTARTED)
-        cause = "the IOC restarted" if restarted else "the counter was set back"
-        text = (
-            f"the unique id went from {old.last_id} to {arrival.unique_id}: {cause}, {len(early)} of the new count lost"
+        events.append(
+            counter_reset_event(arrival, row=self._next_row, last_id=old.last_id, restarted=restarted, early=len(early))
         )
-        events.append(Event(arrival.timestamp_ns, self._next_row, "COUNTER_RESET", text))
         return Admission(
             self._new_row(),
             Reason.NONE,
@@ -273,12 +335,14 @@ class Ledger:
         missing = reached - old.last_id
         if missing <= 0 or not old.could_have_passed(missing, arrival.timestamp_ns, arrival.received_ns):
             return ()
-        return self._lose(old, range(old.last_id + 1, reached + 1), reason)
+        lost = self._lose(old, range(old.last_id + 1, reached + 1), reason)
+        old.last_id = reached
+        return lost
 
     def _lose(self, epoch: CounterEpoch, unique_ids: range, reason: Reason) -> tuple[LostFrame, ...]:
-        lost = tuple(LostFrame(self._new_row(), unique_id, reason) for unique_id in unique_ids)
-        for frame in lost:
-            epoch.remember_lost(frame)
+        lost = tuple(LostFrame(self._new_row(), as_told(unique_id), reason) for unique_id in unique_ids)
+        for unique_id, frame in zip(unique_ids, lost, strict=True):
+            epoch.remember_lost(unique_id, frame)
             self.settle(FrameState.LOST, reason)
         return lost
 
@@ -297,37 +361,9 @@ class Ledger:
         flag = Reason.NO_TIMESTAMP if timestamp_ns <= 0 else Reason.FUTURE_TIMESTAMP
         epoch = self._epoch
         if epoch is not None and unique_id is not None and epoch.period_ns and unique_id > epoch.last_id:
-            ahead = min(unique_id - epoch.stamped_id, LARGEST_GAP)
-            return epoch.last_timestamp_ns + round(ahead * epoch.period_ns), flag
+            missing = unique_id - epoch.last_id - 1
+            if epoch.could_have_passed(missing, epoch.last_timestamp_ns, received_ns):
+                ahead = unique_id - epoch.stamped_id
+                return epoch.last_timestamp_ns + round(ahead * epoch.period_ns), flag
         half_exposure_ns = round(exposure_s / 2 * NS_PER_S) if exposure_s > 0 else 0
         return received_ns - half_exposure_ns, flag
-
-    def _counter_set(self, epoch: CounterEpoch, arrival: Arrival) -> Event:
-        text = (
-            f"the unique id leapt from {epoch.last_id} to {arrival.unique_id}, more than time allows:"
-            " the counter was set"
-        )
-        return Event(arrival.timestamp_ns, self._next_row, "COUNTER_SET", text)
-
-    def _clock_step(self, epoch: CounterEpoch, arrival: Arrival) -> Event:
-        back_s = (epoch.last_timestamp_ns - arrival.timestamp_ns) / NS_PER_S
-        text = (
-            f"frame {arrival.unique_id} is stamped {back_s:.3f} s before frame {epoch.last_id}: the clock stepped back"
-        )
-        return Event(arrival.timestamp_ns, self._next_row, "CLOCK_STEP", text)
-
-    def _gap_in_time(self, epoch: CounterEpoch, arrival: Arrival, periods: int) -> Event:
-        apart_s = (arrival.timestamp_ns - epoch.last_timestamp_ns) / NS_PER_S
-        text = (
-            f"{apart_s:.3f} s lie between frames {epoch.last_id} and {arrival.unique_id}, {periods} of their periods:"
-            f" the detector rested, or lost {periods - 1} without counting"
-        )
-        return Event(arrival.timestamp_ns, self._next_row, "GAP_IN_TIME", text)
-
-
-def _gap_event(lost: tuple[LostFrame, ...], timestamp_ns: int) -> Event:
-    first, last, reason = lost[0].unique_id, lost[-1].unique_id, lost[0].reason
-    ids = f"{first}" if first == last else f"{first} to {last}"
-    cause = _CAUSES.get(reason, "on the way from the detector")
-    frames = "1 frame" if len(lost) == 1 else f"{len(lost)} frames"
-    return Event(timestamp_ns, lost[0].row, "GAP", f"{frames} lost {cause} (unique id {ids})")
