@@ -8,7 +8,7 @@ from ringwatch_daemon.cyclers.text_family import TextFamily, TimeNames, layout_f
 
 _TEST_TIME = names(r"test[_ ]time ?\(s\)")
 _VOLTAGE = names(r"voltage ?\((?P<unit>m?v)\)")
-_CURRENT = names(r"current ?\((?P<unit>[mu]?a)\)")
+_CURRENT = names(r"current ?\((?P<unit>[muμ]?a)\)")
 
 FAMILY = TextFamily(
     name="Arbin",

@@ -10,6 +10,7 @@ from ringwatch_daemon.cyclers.given_once import GivenOnce
 from ringwatch_daemon.cyclers.growing_file import GrowingFile, Lines
 from ringwatch_daemon.cyclers.layout import TableLayout
 from ringwatch_daemon.cyclers.table import BadLine, Table
+from ringwatch_daemon.cyclers.text_lines import text_from_line
 from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 _NAMED_LINES = 3
@@ -98,7 +99,7 @@ class CsvCycler:
         layout = self._config.layout
         if isinstance(layout, TableLayout):
             return layout
-        head = tuple(_text(line, is_first=index == 0) for index, line in enumerate(block.lines[:HEAD_LINES]))
+        head = tuple(text_from_line(line, is_first=index == 0) for index, line in enumerate(block.lines[:HEAD_LINES]))
         try:
             return layout(head)
         except CyclerError as error:
@@ -106,7 +107,7 @@ class CsvCycler:
 
     def _table_of(self, block: Lines, layout: TableLayout) -> Table:
         number = layout.header_line
-        header = _text(block.lines[number - 1], is_first=number == 1)
+        header = text_from_line(block.lines[number - 1], is_first=number == 1)
         if "\0" in header:
             raise CyclerError(f"{self._config.path} line {number}: expected text in UTF-8 or Latin-1, got NUL bytes")
         try:
@@ -118,7 +119,7 @@ class CsvCycler:
         assert self._table is not None
         assert self._layout is not None
         skipped = self._layout.header_line if block.restarted else 0
-        lines = [_text(line) for line in block.lines[skipped:]]
+        lines = [text_from_line(line) for line in block.lines[skipped:]]
         first = block.first_number + skipped
         try:
             rows = self._table.read(lines, first)
@@ -126,18 +127,14 @@ class CsvCycler:
             raise CyclerError(f"{self._config.path} from line {first} on: {error}") from error
         self._file.accept()
         samples = self._given.new_ones(rows.samples)
-        if rows.bad:
+        said = [_told(self._config.path, rows.bad)] if rows.bad else []
+        if rows.set_back is not None:
+            number = first + rows.set_back.place
+            said.append(f"{self._config.path} line {number}: {rows.set_back.text}")
+        if said:
             self._held_back = samples
-            raise CyclerError(_told(self._config.path, rows.bad))
+            raise CyclerError("; ".join(said))
         return samples
-
-
-def _text(line: bytes, *, is_first: bool = False) -> str:
-    """UTF-8 with or without its mark, else Latin-1, which older cycler programs write."""
-    try:
-        return line.decode("utf-8-sig" if is_first else "utf-8")
-    except UnicodeDecodeError:
-        return line.decode("latin-1")
 
 
 def _told(path: Path, bad: tuple[BadLine, ...]) -> str:

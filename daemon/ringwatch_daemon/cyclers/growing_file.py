@@ -1,6 +1,7 @@
 """Complete lines of a file that another program appends to, writes again or rotates."""
 
 import os
+import re
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -10,6 +11,8 @@ from ringwatch_daemon.core.errors import CyclerError
 
 _FINGERPRINT_BYTES = 256
 _FINISHED_AFTER_NS = 60 * NS_PER_S
+_FIELD = re.compile(rb"[^\t;,|]*\Z")
+_DIGITS = re.compile(rb"[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,8 @@ class GrowingFile:
     block_bytes
         Largest block; also the longest line.
     clock
-        Where it is given, a last line without its end is taken once the file has not changed for a minute:
-        many programs end a finished file so.
+        Where it is given, a last line without its end is taken once the file has not changed for a minute, and it
+        ends as the line before it: many programs end a finished file so, and a copy that broke off does not.
     """
 
     def __init__(self, path: Path, *, block_bytes: int = 1 << 22, clock: Clock | None = None) -> None:
@@ -129,8 +132,18 @@ class GrowingFile:
                 f"{self._path} line {self._line_number}: expected a line of text, got {len(block)} bytes without an end"
             )
         if end < len(block) < self._block_bytes and self._is_finished():
-            return block
+            if _ends_alike(block[end:], self._line_before(block[:end])):
+                return block
+            if not end:
+                raise CyclerError(
+                    f"{self._path} line {self._line_number}: expected the end of the last line, got {_shown(block)} in "
+                    "a file that has not changed for a minute: it is cut off, and the line is not taken"
+                )
         return block[:end]
+
+    def _line_before(self, block: bytes) -> bytes:
+        """The last whole line before the end of the file."""
+        return (self._tail + block).removesuffix(b"\n").rsplit(b"\n", 1)[-1].removesuffix(b"\r")
 
     def _is_finished(self) -> bool:
         if self._clock is None or self._file is None:
@@ -151,3 +164,19 @@ class GrowingFile:
         except FileNotFoundError:
             return False
         return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
+
+
+def _ends_alike(line: bytes, before: bytes) -> bool:
+    """Whether the last fields of two lines have their digits at the same places: half a number seldom does."""
+    last, other = (_shape(one) for one in (line, before))
+    return last == other
+
+
+def _shape(line: bytes) -> bytes:
+    """Of the last field, whatever its sign."""
+    found = _FIELD.search(line)
+    return b"" if found is None else _DIGITS.sub(b"0", found[0].strip().lstrip(b"+-")).replace(b"-", b"+")
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[-60:].decode("utf-8", "replace"))

@@ -7,7 +7,7 @@ from ringwatch_daemon.cyclers.layout import TableLayout
 from ringwatch_daemon.cyclers.text_family import TextFamily, TimeNames, layout_from_family, names
 
 _VOLTAGE = names(r"voltage/(?P<unit>m?v)")
-_CURRENT = names(r"current/(?P<unit>[mu]?a)")
+_CURRENT = names(r"current/(?P<unit>[muμ]?a)")
 
 EXPORT = TextFamily(
     name="Landt",

@@ -67,7 +67,7 @@ class StateColumn:
     name
         As in the header.
     discharge
-        What stands there while the cell is discharged: the current is negative then.
+        How that begins which stands there while the cell is discharged, in any case: the current is negative then.
     """
 
     name: str

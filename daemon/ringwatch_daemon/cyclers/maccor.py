@@ -8,7 +8,7 @@ from ringwatch_daemon.cyclers.text_family import StateNames, TextFamily, TimeNam
 from ringwatch_daemon.cyclers.written_dates import month_and_day
 
 _VOLTAGE = names(r"volt(s|age)( ?[\[(](?P<unit>m?v)[\])])?")
-_CURRENT = names(r"(amps|current)( ?[\[(](?P<unit>[mu]?a)[\])])?")
+_CURRENT = names(r"(amps|current)( ?[\[(](?P<unit>[muμ]?a)[\])])?")
 _STATE = names("state|md")
 
 FAMILY = TextFamily(

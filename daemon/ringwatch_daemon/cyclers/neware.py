@@ -23,20 +23,21 @@ NDA_MAGIC = b"NEWARE"
 NDAX_DATA = "data.ndc"
 _TEST_INFO = "TestInfo.xml"
 _BTS9_VERSIONS = (129, 130)
-_VOLTAGE = names(r"voltage ?\((?P<unit>m?v)\)")
-_CURRENT = names(r"cur(rent)? ?\((?P<unit>[mu]?a)\)")
+_VOLTAGE = names(r"(voltage|电压) ?[(/](?P<unit>m?v)\)?")
+_CURRENT = names(r"(cur(rent)?|电流) ?[(/](?P<unit>[muμ]?a)\)?")
+# The Chinese names are those of Neware and Landt alike.
 FAMILY = TextFamily(
     name="Neware",
-    marks=(names(r"data ?point|record( id| index|#)?"), _VOLTAGE, _CURRENT),
+    marks=(names(r"data ?point|record( id| index|#)?|(数据|记录)(序)?号"), _VOLTAGE, _CURRENT),
     times=(
-        TimeNames(names("date|realtime|real time|absolute time|date ?time"), "stamp"),
-        TimeNames(names("total time"), "duration"),
+        TimeNames(names("date|realtime|real time|absolute time|date ?time|(绝对|系统)时间|日期"), "stamp"),
+        TimeNames(names("total time|总时间"), "duration"),
         TimeNames(names(r"(total|test) ?time ?\(s\)"), "elapsed"),
     ),
     voltage=_VOLTAGE,
     current=_CURRENT,
-    cycle=names("cycle( id| index)?"),
-    step=names("step( id| index)?"),
+    cycle=names("cycle( id| index)?|循环(序)?号"),
+    step=names("step( id| index)?|工步(序)?号"),
 )
 
 

@@ -3,13 +3,15 @@
 import csv
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.layout import Quantity, TableLayout, ValueColumn, si_from_unit
+from ringwatch_daemon.cyclers.sample_columns import MOST_A, MOST_V
+from ringwatch_daemon.cyclers.set_back import SetBack, set_back_in
 from ringwatch_daemon.cyclers.stamps import StampReader, stamp_reader
 from ringwatch_daemon.cyclers.table_numbers import DecimalMark, decimal_from_fields, numbers_from_fields
 from ringwatch_pipelines.cell.cycling import CyclerSamples
@@ -20,6 +22,11 @@ SEPARATORS = ("\t", ";", ",", "|")
 _LARGEST_COUNT = 2**31 - 1
 
 _QUANTITIES: tuple[Quantity, ...] = ("voltage", "current", "charge")
+_MOST: dict[Quantity, tuple[float, str]] = {
+    "voltage": (MOST_V, "V"),
+    "current": (MOST_A, "A"),
+    "charge": (float("inf"), "C"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +39,17 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TableRows:
-    """What a block of lines holds."""
+    """What a block of lines holds.
+
+    Parameters
+    ----------
+    set_back
+        Where the stamps go back, its place counted in lines from the first of the block.
+    """
 
     samples: CyclerSamples
     bad: tuple[BadLine, ...]
+    set_back: SetBack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,7 @@ class Table:
         self._layout = layout
         self._clock_offset_ns = clock_offset_ns
         self._separator = layout.separator or separator_from_header(header, layout.names)
-        found = [_normal(name) for name in fields_from_line(header, self._separator)]
+        found = [plain_name(name) for name in fields_from_line(header, self._separator)]
         if not found[-1]:
             # A separator at the end of the header, which the rows may or may not repeat.
             found.pop()
@@ -76,6 +90,7 @@ class Table:
         self._decimal: DecimalMark | None = layout.decimal
         self._stamps = stamp_reader(layout.time)
         self._factors = _factors(layout)
+        self._newest_ns = 0
 
     def read(self, lines: Sequence[str], first_number: int) -> TableRows:
         """Read lines of text; blank lines and repeated headers are no rows.
@@ -93,7 +108,9 @@ class Table:
         voltage_V, current_A, charge_C = (self._value(block, quantity) for quantity in _QUANTITIES)
         cycle, step = block.counts(self._layout.cycle), block.counts(self._layout.step)
         if (state := self._layout.state) is not None:
-            current_A = np.where(np.isin(columns[state.name], state.discharge), -np.abs(current_A), current_A)
+            begins = tuple(name.lower() for name in state.discharge)
+            discharged = np.array([text.strip().lower().startswith(begins) for text in columns[state.name]], dtype=bool)
+            current_A = np.where(discharged, -np.abs(current_A), current_A)
         good = block.good
         samples = CyclerSamples(
             timestamp_ns=read_only((stamps + self._clock_offset_ns)[good]),
@@ -104,13 +121,22 @@ class Table:
             step=read_only(step[good]),
             charge_C=read_only(charge_C[good]),
         )
-        return TableRows(samples, tuple(sorted(bad, key=lambda line: line.number)))
+        set_back = self._set_back(stamps[good])
+        if set_back is not None:
+            set_back = replace(set_back, place=rows[int(np.flatnonzero(good)[set_back.place])].number - first_number)
+        return TableRows(samples, tuple(sorted(bad, key=lambda line: line.number)), set_back)
+
+    def _set_back(self, stamps_ns: NDArray[np.int64]) -> SetBack | None:
+        found = set_back_in(stamps_ns, latest_ns=self._newest_ns)
+        if stamps_ns.size:
+            self._newest_ns = int(stamps_ns[-1])
+        return found
 
     def _value(self, block: "_Block", quantity: Quantity) -> FloatArray:
         column: ValueColumn | None = getattr(self._layout, quantity)
         if column is None:
             return np.full(block.good.size, np.nan)
-        return block.numbers(column.name) * self._factors[quantity]
+        return block.quantities(column.name, self._factors[quantity], quantity)
 
     def _rows(self, lines: Sequence[str], first_number: int, bad: list[BadLine]) -> list[_Row]:
         rows = []
@@ -164,6 +190,13 @@ class _Block:
         self._reject(read.bad, "a number", name)
         return read.values
 
+    def quantities(self, name: str, factor: float, quantity: Quantity) -> FloatArray:
+        """Numbers in SI units, of which none is beyond what a cycler can do."""
+        values = self.numbers(name) * factor
+        most, unit = _MOST[quantity]
+        self._reject(np.flatnonzero(np.abs(values) > most).tolist(), f"at most {most:g} {unit}", name)
+        return values
+
     def counts(self, name: str | None) -> NDArray[np.int64]:
         """-1 where nothing is told."""
         if name is None:
@@ -191,12 +224,12 @@ def separator_from_header(header: str, names: Sequence[str]) -> str:
     CyclerError
         None does: the message names what was expected and what is there.
     """
-    wanted = {_normal(name) for name in names}
+    wanted = {plain_name(name) for name in names}
     for separator in SEPARATORS:
-        if wanted <= {_normal(name) for name in fields_from_line(header, separator)}:
+        if wanted <= {plain_name(name) for name in fields_from_line(header, separator)}:
             return separator
     likely = max(SEPARATORS, key=header.count)
-    found = ", ".join(repr(_normal(name)) for name in fields_from_line(header, likely))
+    found = ", ".join(repr(plain_name(name)) for name in fields_from_line(header, likely))
     raise CyclerError(f"expected the columns {', '.join(map(repr, names))}, found {found[:400]}")
 
 
@@ -221,7 +254,7 @@ def _factors(layout: TableLayout) -> dict[Quantity, float]:
 
 
 def _only_index(found: list[str], name: str) -> int:
-    places = [index for index, other in enumerate(found) if other == _normal(name)]
+    places = [index for index, other in enumerate(found) if other == plain_name(name)]
     if len(places) != 1:
         raise CyclerError(
             f"expected one column {name!r}, found {len(places)} among {', '.join(map(repr, found))[:400]}"
@@ -229,6 +262,6 @@ def _only_index(found: list[str], name: str) -> int:
     return places[0]
 
 
-def _normal(name: str) -> str:
+def plain_name(name: str) -> str:
     """One spelling for names that look the same, as the two signs for micro."""
     return unicodedata.normalize("NFKC", name).strip()

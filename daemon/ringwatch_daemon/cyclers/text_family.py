@@ -8,7 +8,7 @@ from typing import Literal
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.declarations import Declarations
 from ringwatch_daemon.cyclers.layout import StateColumn, TableLayout, TimeColumn, ValueColumn
-from ringwatch_daemon.cyclers.table import SEPARATORS, fields_from_line
+from ringwatch_daemon.cyclers.table import SEPARATORS, fields_from_line, plain_name
 from ringwatch_daemon.cyclers.written_dates import pattern_of_stamps
 
 Names = re.Pattern[str]
@@ -87,7 +87,7 @@ def header_of(family: TextFamily, lines: Sequence[str]) -> Header | None:
     """The header of a file of this family, None where it is of another."""
     for number, line in enumerate(lines[:_HEADER_WITHIN], start=1):
         for separator in SEPARATORS:
-            found = tuple(name.strip() for name in fields_from_line(line, separator))
+            found = tuple(plain_name(name) for name in fields_from_line(line, separator))
             if all(any(mark.fullmatch(name) for name in found) for mark in family.marks):
                 return Header(number, found, separator)
     return None

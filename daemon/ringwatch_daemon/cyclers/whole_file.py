@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.cyclers.given_once import GivenOnce
+from ringwatch_daemon.cyclers.set_back import SetBack, set_back_in
 from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 _Look = tuple[int, int, int]
@@ -30,6 +31,8 @@ class WholeFileCycler:
         self._given = GivenOnce()
         self._dealt_with: _Look | None = None
         self._last_look: _Look | None = None
+        self._held_back: CyclerSamples | None = None
+        self._set_back: SetBack | None = None
 
     def poll(self) -> CyclerSamples | None:
         """New samples since the last call, or None.
@@ -37,8 +40,11 @@ class WholeFileCycler:
         Raises
         ------
         CyclerError
-            The file, as it stands now, cannot be understood.
+            The file, as it stands now, cannot be understood, or its clock was set back; then the rows come next.
         """
+        if self._held_back is not None:
+            samples, self._held_back = self._held_back, None
+            return samples
         look = self._look()
         if look is None or look == self._dealt_with:
             return None
@@ -52,7 +58,12 @@ class WholeFileCycler:
             raise
         self._dealt_with = look
         self._given.begins_again()
-        return self._given.new_ones(samples)
+        new = self._given.new_ones(samples)
+        set_back = set_back_in(samples.cycler_timestamp_ns)
+        if set_back is not None and set_back != self._set_back:
+            self._set_back, self._held_back = set_back, new
+            raise CyclerError(f"{self._path} row {set_back.place + 1}: {set_back.text}")
+        return new
 
     def close(self) -> None:
         """Nothing is held open between calls."""

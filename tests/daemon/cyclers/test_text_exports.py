@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fakes.clock import ManualClock
 from fakes.cycler_reading import drained, everything, reader_of, written
 from ringwatch_daemon.core.errors import CyclerError
+from ringwatch_daemon.cyclers.text_lines import text_from_line
 from ringwatch_daemon.cyclers.written_dates import pattern_of_stamps
 
 
@@ -54,6 +55,10 @@ LANDT_NEW = """channel_index,cycle_index,step_index,date_time_iso_string,test_ti
 3,1,1,2024-07-01T12:00:00+02:00,0,0,-0.002,3.3
 3,1,2,2024-07-01T12:00:10+02:00,10,10,0.002,3.4
 """
+NEWARE_CHINESE = """数据序号,循环号,工步号,工步类型,时间,总时间,电流（μA）,电压（mV）,容量（Ah）,绝对时间
+1,1,1,搁置,00:00:00,00:00:00,-2000,3300,0,2024-07-01 12:00:00
+2,1,2,恒流充电,00:00:10,00:00:10,2000,3400,0,2024-07-01 12:00:10
+"""
 MACCOR = """Today's Date 04/03/2024
 Rec\tCycle P\tCycle C\tStep\tTest Time\tStep Time\tCurrent [A]\tVoltage [V]\tMd\tES\tDPT Time
 1\t0\t0\t1\t0d 00:00:00.00\t0d 00:00:00.00\t0.002\t3.3\tD\t0\t13-Jul-24 12:00:00 PM
@@ -68,6 +73,7 @@ Rec\tCycle P\tCycle C\tStep\tTest Time\tStep Time\tCurrent [A]\tVoltage [V]\tMd\
         (ARBIN_NEW, {"zone": "Europe/Berlin"}, 10.0),
         (NEWARE, {"zone": "Europe/Berlin"}, 10.0),
         (NEWARE_OLD, {"zone": "Europe/Berlin"}, 10.0),
+        (NEWARE_CHINESE, {"zone": "Europe/Berlin"}, 10.0),
         (LANDT, {"zone": "Europe/Berlin"}, 10.0),
         (LANDT_DURATIONS, {"start": "2024-07-01T10:00:00Z"}, 10.5),
         (LANDT_NEW, {}, 10.0),
@@ -84,6 +90,49 @@ def test_every_family_means_the_same_cell(tmp_path, text, declared, seconds):
     day = 13 if text in {ARBIN_NEW, MACCOR} else 1
     assert samples.timestamp_ns[0] == at(2024, 7, day, 10)
     assert np.diff(samples.timestamp_ns) == [seconds * 1e9]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
+def test_chinese_names_are_read_as_their_programs_write_them(tmp_path, encoding):
+    text = NEWARE_CHINESE.replace("μ", "m").replace("2000", "2").replace("\n", "\r\n")
+    read = everything(written(tmp_path / "cell.csv", text, encoding=encoding), zone="Europe/Berlin")
+    assert read.said == ()
+    assert read.samples.current_A == pytest.approx([-0.002, 0.002])
+
+
+def test_latin_letters_beyond_ascii_are_not_taken_for_chinese():
+    for text in ("Current(µA)", "Temperatur/°C", "für Überprüfung", "Größe äö"):
+        assert text_from_line(text.encode("latin-1")) == text
+
+
+@pytest.mark.parametrize("state", ["D", " D ", "d", "DChg", "Discharge"])
+def test_however_a_maccor_export_writes_discharge_the_current_is_negative(tmp_path, state):
+    text = MACCOR.replace("\tD\t", f"\t{state}\t")
+    read = everything(written(tmp_path / "cell", text), zone="Europe/Berlin", pattern="%d-%b-%y %I:%M:%S %p")
+    assert read.samples.current_A == pytest.approx([-0.002, 0.002])
+
+
+def test_what_no_cycler_can_do_is_no_sample(tmp_path):
+    read = everything(written(tmp_path / "cell.bdf", BDF.replace("-0.107", "37041")))
+    assert read.samples.voltage_V.tolist() == [0.107]
+    assert "line 3: expected at most 1000 V in column 'Voltage / V', got '37041'" in read.said[0]
+
+
+def test_a_clock_that_is_set_back_is_told_with_its_line(tmp_path):
+    rows = [
+        f"{hour},{voltage}" for hour, voltage in (("02:58:00", 1), ("02:59:00", 2), ("02:00:00", 3), ("02:01:00", 4))
+    ]
+    table = "".join(
+        f"{number},1,1,CC,0,0,0.002,{row.split(',')[1]},2024-10-27 {row.split(',')[0]}\n"
+        for number, row in enumerate(rows, start=1)
+    )
+    path = written(tmp_path / "cell.csv", NEWARE.splitlines()[0].replace("Capacity(mAh),", "") + "\n" + table)
+    read = everything(path, zone="+01:00")
+    assert "line 4: the stamps go back by 3540 s" in read.said[0]
+    assert read.samples.voltage_V.tolist() == [1, 2, 3, 4]
+    read = everything(path, zone="Europe/Berlin")
+    assert read.said == ()
+    assert np.diff(read.samples.timestamp_ns).tolist() == [60 * 10**9] * 3
 
 
 def test_battery_data_format_tells_utc_itself(tmp_path):
@@ -207,6 +256,31 @@ def test_an_export_that_grows_is_followed_line_by_line(tmp_path):
     other.write_text("\n" + header + first + second + second.replace("12:00:10", "12:00:20"))
     other.replace(path)
     assert np.diff(drained(reader).samples.timestamp_ns).size == 0
+    reader.close()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 5, 8, 12, 20, 40])
+def test_a_file_that_is_cut_off_gives_its_whole_lines_and_a_sentence(tmp_path, cut):
+    text = MPT.format(start="07/01/2024 12:00:00.000", first="0,0000000E+000", second="1,0500000E+001")
+    text = text.replace("<I>/mA\t", "<I>/mA").replace("E+000\t\n", "E+000\n")
+    path = written(tmp_path / "cell.mpt", text[: len(text) - 1 - cut])
+    read = everything(path, zone="Europe/Berlin")
+    whole = [-0.002, 0.002]
+    assert read.samples.current_A.tolist() == whole[: read.samples.current_A.size]
+    assert (read.samples.current_A.size, len(read.said)) == ((2, 0) if cut == 0 else (1, 1))
+    assert all("line 7: expected the end of the last line" in said for said in read.said)
+
+
+def test_half_a_line_that_stood_for_long_is_read_once_it_is_whole(tmp_path):
+    path = written(tmp_path / "cell.csv", BDF.replace(",1,2\n", ",1,27\n")[:-2])
+    reader = reader_of(path)
+    assert drained(reader).samples.step.tolist() == [1, 2]
+    reader.close()
+    path = written(tmp_path / "other.csv", BDF[:-12])
+    reader = reader_of(path)
+    assert drained(reader).samples.step.tolist() == [1]
+    written(path, BDF)
+    assert drained(reader).samples.step.tolist() == [2]
     reader.close()
 
 

@@ -52,6 +52,23 @@ def test_a_workbook_that_is_saved_again_gives_its_new_rows_only(tmp_path):
     reader.close()
 
 
+def test_a_workbook_whose_clock_was_set_back_gives_a_sentence_and_then_its_rows(tmp_path):
+    path = tmp_path / "cell.xlsx"
+    book = Workbook()
+    book.active.append(ARBIN)
+    for row, minutes in enumerate((0, 10, 3, 13)):
+        book.active.append([row + 1, NOON + timedelta(minutes=minutes), float(row), 1, 1, 0.001, 3.0])
+    book.save(path)
+    reader = reader_of(path, zone="UTC")
+    read = drained(reader)
+    assert read.samples.timestamp_ns.size == 4
+    assert len(read.said) == 1
+    assert "row 3: the stamps go back by 420 s" in read.said[0]
+    os.utime(path, (1, 1))
+    assert drained(reader).said == ()
+    reader.close()
+
+
 def test_a_row_of_a_workbook_that_is_no_data_gives_a_sentence(tmp_path):
     path = tmp_path / "cell.xlsx"
     book = Workbook()
