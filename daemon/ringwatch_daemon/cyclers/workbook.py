@@ -3,6 +3,7 @@
 from dataclasses import fields
 from datetime import date, datetime, time, timedelta
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,13 +25,13 @@ def samples_from_workbook(content: bytes, declared: Declarations) -> CyclerSampl
     Raises
     ------
     CyclerError
-        It is damaged, no sheet of it is a cycler's table, or a row of one is not data.
+        It is damaged, no sheet of it is a cycler's table, a row of one is not data, or its sheets are of two cells.
     """
     calamine = library("python_calamine", reads="Excel files")
     with reading_a_whole("Excel file"):
         book = calamine.CalamineWorkbook.from_filelike(BytesIO(content))
         sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
-    found: list[CyclerSamples] = []
+    found: dict[str, CyclerSamples] = {}
     said: list[str] = []
     for name, rows in sheets.items():
         lines = ["\t".join(_text(cell) for cell in row) for row in rows]
@@ -46,13 +47,23 @@ def samples_from_workbook(content: bytes, declared: Declarations) -> CyclerSampl
         read = table.read(lines[layout.header_line :], layout.header_line + 1)
         if read.bad:
             raise CyclerError(f"sheet {name!r} row {read.bad[0].number}: {read.bad[0].why}")
-        found.append(read.samples)
+        if read.samples.timestamp_ns.size:
+            found[name] = read.samples
     if not found:
         raise CyclerError(f"expected a cycler's table in one of the sheets; {said[0] if said else 'all are empty'}")
     return _joined(found)
 
 
-def _joined(parts: list[CyclerSamples]) -> CyclerSamples:
+def _joined(sheets: dict[str, CyclerSamples]) -> CyclerSamples:
+    """One series of sheets that follow each other, in whatever order they stand."""
+    names = sorted(sheets, key=lambda name: int(sheets[name].timestamp_ns.min()))
+    for before, after in pairwise(names):
+        if sheets[after].timestamp_ns.min() < sheets[before].timestamp_ns.max():
+            raise CyclerError(
+                f"expected sheets that follow each other in time, got rows of one time in {before!r} and {after!r}, "
+                "as of two channels"
+            )
+    parts = [sheets[name] for name in names]
     return CyclerSamples(
         **{
             field.name: read_only(np.concatenate([getattr(part, field.name) for part in parts]))

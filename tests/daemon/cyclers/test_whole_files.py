@@ -27,7 +27,7 @@ def workbook(path, rows, *, sheets=1):
     for sheet in range(sheets):
         page = book.create_sheet(f"Channel_1-008_{sheet + 1}")
         page.append(ARBIN)
-        for row in range(sheet, rows, sheets):
+        for row in range(sheet * rows // sheets, (sheet + 1) * rows // sheets):
             page.append([row + 1, NOON + timedelta(seconds=row), float(row), 1, 1 + sheet, 0.001, 3.0 + row / 1000])
     book.save(path)
     return path
@@ -50,6 +50,19 @@ def test_a_workbook_that_is_saved_again_gives_its_new_rows_only(tmp_path):
     workbook(tmp_path / "new.xlsx", 14).replace(path)
     assert drained(reader).samples.voltage_V == pytest.approx([3.010, 3.011, 3.012, 3.013])
     reader.close()
+
+
+def test_sheets_of_two_channels_are_no_series(tmp_path):
+    book = Workbook()
+    for name, sheet in (("Channel_1", book.active), ("Channel_2", book.create_sheet())):
+        sheet.title = name
+        sheet.append(ARBIN)
+        for row in range(3):
+            sheet.append([row + 1, NOON + timedelta(seconds=row), float(row), 1, 1, 0.001, 3.0])
+    book.save(tmp_path / "cell.xlsx")
+    read = everything(tmp_path / "cell.xlsx", zone="UTC")
+    assert read.samples.timestamp_ns.size == 0
+    assert "rows of one time in 'Channel_1' and 'Channel_2', as of two channels" in read.said[0]
 
 
 def test_a_workbook_whose_clock_was_set_back_gives_a_sentence_and_then_its_rows(tmp_path):
