@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 from ringwatch_daemon.app import carry_out
+from ringwatch_daemon.composition.expected_beamline import pv_arguments, write_expected_beamline
 from ringwatch_daemon.composition.frame_sources import file_source, live_source
 from ringwatch_daemon.composition.run_plan import RunPlan
 from ringwatch_daemon.core.errors import DetectorError, InputFileError, SettingsError, StoppedError
@@ -124,14 +125,14 @@ def replay(
     ports = free_ports()
     # The EPICS libraries read their environment when they are first used, which is after this.
     os.environ.update(ports.client_environment())
-    prefix = settings.detector.prefix
     served = [file for path in frames for file in files_of(path)]  # in the very order of `reprocess`
-    arguments = ("--prefix", prefix, "--start-paused", "--rate", f"{rate_Hz:g}", "--frames", *served)
+    names = pv_arguments(settings.detector)
+    arguments = (*names, "--start-paused", "--rate", f"{rate_Hz:g}", "--frames", *served)
     with SimulatedBeamline(*arguments, ports=ports) as beamline:
         expected = int(beamline.wait_ready()["frames"])
         with _Progress(console, "replaying", total=expected, stop=stop) as progress:
             acquisition = _Acquisition(
-                f"{prefix}{settings.detector.camera}Acquire",
+                f"{settings.detector.prefix}{settings.detector.camera}Acquire",
                 progress=progress,
                 expected=expected,
                 patience_s=max(FRAME_WITHIN_S, 3.0 / rate_Hz),
@@ -156,16 +157,20 @@ def replay(
 
 
 def simulator_arguments(config: Path, frames: list[str]) -> list[str]:
-    """Arguments with which the simulated beamline is the one that `config` expects."""
+    """Arguments with which the simulated beamline is the one that `config` expects; its truth goes beside the runs.
+
+    Raises
+    ------
+    RingwatchError
+        The configuration expects nothing over EPICS, or what cannot be simulated.
+    """
     settings = load_settings(config)
-    arguments = ["--prefix", settings.detector.prefix]
+    names = pv_arguments(settings.detector)
     if frames:
-        return [*arguments, "--frames", *frames]
-    arguments += ["--scenario", "lagp-demo"]
-    cycler = settings.cycler
-    if cycler.kind == "csv" and cycler.file is not None:
-        arguments += ["--cycler-csv", str(cycler.file)]
-    return arguments
+        return [*names, "--frames", *frames]
+    facts = settings.run.directory / f"{settings.run.name}-simulated.json"
+    write_expected_beamline(settings, facts)
+    return [*names, "--beamline", str(facts), "--truth", str(facts.with_suffix(".truth.jsonl"))]
 
 
 class _Acquisition:

@@ -100,7 +100,7 @@ class Cycler:
     def _stamp(self, data_ns: int) -> str:
         own_ns = data_ns + int(self._options.clock_offset_s * NS_PER_S)
         own_ns += int((data_ns - self._start_ns) * self._options.clock_drift_ppm * 1e-6)
-        return self._options.time_form.text(own_ns)
+        return self._options.time_form.text(own_ns, self._options.table.decimal)
 
 
 def _begin(path: Path, options: CyclerOptions) -> None:

@@ -62,12 +62,12 @@ class TimeForm:
     naive: bool = False
     start: str | None = None
 
-    def text(self, own_ns: int) -> str:
+    def text(self, own_ns: int, decimal: str = ".") -> str:
         """A time of the cycler's own clock, UTC nanoseconds since 1970."""
         if self.kind == "epoch":
-            return f"{own_ns / NS_PER_S / self._unit_s:.6f}"
+            return f"{own_ns / NS_PER_S / self._unit_s:.6f}".replace(".", decimal)
         if self.kind == "elapsed":
-            return f"{self._elapsed_s(own_ns) / self._unit_s:.6f}"
+            return f"{self._elapsed_s(own_ns) / self._unit_s:.6f}".replace(".", decimal)
         if self.kind == "duration":
             return _duration(self._elapsed_s(own_ns))
         local = datetime.fromtimestamp(own_ns / NS_PER_S, tz=zone_from_name(self.zone))

@@ -92,6 +92,8 @@ class Detector:
         Called for the fault ``disconnect`` with the seconds to be gone and where to go on.
     attributes
         Metadata to go with every frame.
+    attribute_pvs
+        Attributes whose value is posted to a record before the frame goes out.
     progress
         Told the end of each frame's exposure where the supply knows it.
     served
@@ -109,6 +111,7 @@ class Detector:
         faults: FaultSchedule,
         disconnect: Callable[[float, Position], None],
         attributes: tuple[tuple[str, AttributeValue], ...] = (),
+        attribute_pvs: tuple[tuple[str, str], ...] = (),
         progress: Callable[[int], None] | None = None,
         served: ServedLog | None = None,
     ) -> None:
@@ -123,6 +126,7 @@ class Detector:
         self._spoiler = FrameSpoiler()
         self._disconnect = disconnect
         self._attributes = attributes
+        self._attribute_pvs = attribute_pvs
         self._progress = progress
         self._served = served
         self._jobs: queue.Queue[Job | None] = queue.Queue()
@@ -314,6 +318,7 @@ class Detector:
         self._camera.post("ArrayCounter_RBV", self._counter)
         readout = self._readout(supplied)
         self._note(self._counter, self._index - 1, readout.timestamp_ns, tuple(kinds))
+        self._post_attributes(readout)
         readouts = self._spoiler.spoil(readout, faults)
         if FaultKind.DROP in kinds:
             self._count_dropped()
@@ -346,6 +351,11 @@ class Detector:
         attributes.update(supplied.attributes)
         attributes.update(self._attributes)
         return tuple(attributes.items())
+
+    def _post_attributes(self, readout: Readout) -> None:
+        values = dict(readout.attributes)
+        for name, pv in self._attribute_pvs:
+            self._records.post_at(pv, values[name], readout.timestamp_ns)
 
     def _hand_out(self, readout: Readout) -> None:
         if self._camera.callbacks_enabled:

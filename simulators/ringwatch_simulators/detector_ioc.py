@@ -63,8 +63,8 @@ class IocOptions:
         Of the detector's records.
     cycler
         Names of the cycler's records: voltage, current and number of the half-cycle.
-    steady
-        Further records that stay as they are: name and value.
+    attribute_pvs
+        Attributes of the frames that a record tells as well, since Channel Access carries none: attribute and record.
     exposure_s, period_s
         First values of ``AcquireTime`` and ``AcquirePeriod``, in data time.
     autostart
@@ -81,7 +81,7 @@ class IocOptions:
 
     names: PvNames = field(default_factory=PvNames)
     cycler: CyclerPvs = field(default_factory=CyclerPvs)
-    steady: tuple[tuple[str, float], ...] = ()
+    attribute_pvs: tuple[tuple[str, str], ...] = ()
     exposure_s: float = 1.0
     period_s: float = 1.0
     pace: Pace = field(default_factory=Pace)
@@ -152,11 +152,14 @@ class DetectorIoc:
 
     def _build(self) -> _Parts:
         options = self._options
-        first = self._supply.frame(Exposure(0, options.exposure_s)).image
+        supplied = self._supply.frame(Exposure(0, options.exposure_s))
+        first, told = supplied.image, dict(supplied.attributes)
+        attribute_pvs = tuple((name, pv) for name, pv in options.attribute_pvs if name in told)
         wire_type = WIRE_TYPES[first.dtype.name]
         names = options.names
         records = Records(names.camera, None if self._resumption is None else self._resumption.since_s)
         self._add_records(records, first, np.dtype(wire_type))
+        records.add("", [Reading(pv, told[name], stamped=True) for name, pv in attribute_pvs])
         pva = PvaOutlet(records, names.pva_plugin)
         array = ChannelAccessOutlet(records, names.image_plugin, wire_type=wire_type, elements=first.size)
         cycler = self._follow_with_cycler(records)
@@ -169,6 +172,7 @@ class DetectorIoc:
             faults=options.faults,
             disconnect=self._on_disconnect,
             attributes=options.attributes,
+            attribute_pvs=attribute_pvs,
             progress=cycler.reach if cycler is not None else None,
             served=ServedLog(options.served) if options.served is not None else None,
         )
@@ -196,7 +200,6 @@ class DetectorIoc:
         records.add(names.prefix, [Setting(FAULT_RECORD, "", readback=False, momentary=True)])
         name = f"{names.image_plugin}ArrayData"
         records.adopt(name, builder.WaveformIn(name, length=first.size, datatype=wire_type))
-        records.add("", [Reading(name, value) for name, value in options.steady])
         if self._cycler is not None:
             records.add("", cycler_entries(options.cycler))
 

@@ -93,15 +93,15 @@ class _Run:
         How the cycler of each writes.
     pvs
         What the cycler's records are called.
-    steady
-        Records that stay as they are.
+    attribute_pvs
+        See `IocOptions`.
     """
 
     frames: SyntheticFrames
     turns: tuple[Turn, ...]
     cyclers: tuple[CyclerOptions, ...]
     pvs: CyclerPvs
-    steady: tuple[tuple[str, float], ...] = ()
+    attribute_pvs: tuple[tuple[str, str], ...] = ()
 
 
 def _serve_scenario(options: argparse.Namespace, common: IocOptions, resumption: Resumption | None) -> int:
@@ -113,7 +113,7 @@ def _serve_scenario(options: argparse.Namespace, common: IocOptions, resumption:
     ioc_options = replace(
         common,
         cycler=run.pvs,
-        steady=run.steady,
+        attribute_pvs=run.attribute_pvs,
         exposure_s=scenario.exposure_s,
         period_s=scenario.cadence_s,
         pace=Pace(speed=_speed(options, scenario), loop=options.loop),
@@ -155,7 +155,6 @@ def _expected_run(options: argparse.Namespace) -> _Run:
         Turn(cell.told, absent=names - set(cell.phases) if cell.phases else frozenset()) for cell in beamline.cells
     )
     attribute = beamline.cell_attribute
-    monitor = beamline.monitor
     expected = [cell.cycler for cell in beamline.cells] or [beamline.cycler]
     return _Run(
         FramesInTurn(scenario, start_ns, turns, attribute=attribute, maps=maps)
@@ -164,7 +163,7 @@ def _expected_run(options: argparse.Namespace) -> _Run:
         turns,
         tuple(expected_cycler_options(cycler, usual) for cycler in expected),
         expected_cycler_pvs(expected[0], CyclerPvs.below(options.cycler_prefix)),
-        ((monitor.pv, monitor.reference),) if monitor.pv and not monitor.attribute else (),
+        tuple(beamline.attribute_pvs.items()),
     )
 
 

@@ -103,8 +103,10 @@ class IocHandle:
 
 
 @contextmanager
-def running_ioc(*arguments: str, prefix: str = "13PE1:", ports: LoopbackPorts | None = None) -> Iterator[IocHandle]:
-    """Run ``python -m ringwatch_simulators ioc --prefix PREFIX ARGUMENTS`` until the block ends.
+def running_ioc(
+    *arguments: str, prefix: str = "13PE1:", ports: LoopbackPorts | None = None, program: tuple[str, ...] = ()
+) -> Iterator[IocHandle]:
+    """Run ``python -m ringwatch_simulators ioc --prefix PREFIX ARGUMENTS``, or `program`, until the block ends.
 
     Without further arguments it serves ten small frames that tell their own number, as soon as it
     is ready; with ``--start-paused`` it waits for ``Acquire``.
@@ -112,7 +114,7 @@ def running_ioc(*arguments: str, prefix: str = "13PE1:", ports: LoopbackPorts | 
     ports = ports or free_ports()
     command = [sys.executable, "-m", "ringwatch_simulators", "ioc", "--prefix", prefix, "--exit-with-parent"]
     process = subprocess.Popen(
-        [*command, *arguments],
+        [*(program or command), *arguments],
         env={**os.environ, **ports.server_environment()},
         stdout=subprocess.PIPE,
         text=True,

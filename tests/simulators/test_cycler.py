@@ -8,6 +8,7 @@ import pytest
 from ringwatch_simulators.cell_model import CellModel, CellParameters
 from ringwatch_simulators.cycler import Cycler
 from ringwatch_simulators.cycler_options import CyclerOptions
+from ringwatch_simulators.errors import ScenarioError
 
 START_NS = 1_700_000_000_000_000_000
 HOUR_NS = 3600 * 10**9
@@ -47,6 +48,18 @@ def test_a_cycler_that_goes_on_neither_repeats_nor_skips_a_row(tmp_path):
     cycler(path, go_on=True).advance(START_NS + 5 * HOUR_NS)
     cycler(whole).advance(START_NS + 5 * HOUR_NS)
     assert path.read_text() == whole.read_text()
+
+
+def test_a_real_file_is_never_written_over_and_a_simulated_one_is_made_anew(tmp_path):
+    path = tmp_path / "cell.csv"
+    path.write_text("weeks of work")
+    with pytest.raises(ScenarioError, match="move it away"):
+        cycler(path, spares_foreign=True)
+    assert path.read_text() == "weeks of work"
+    path.unlink()
+    cycler(path, spares_foreign=True).advance(START_NS)
+    cycler(path, spares_foreign=True)
+    assert len(path.read_text().splitlines()) == 1
 
 
 def test_stamps_are_local_with_or_without_zone_on_the_cyclers_own_clock(tmp_path):

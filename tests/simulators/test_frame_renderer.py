@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pyFAI.detectors import Detector
 from pyFAI.geometry import Geometry
 
 from ringwatch_simulators.crystals import LAGP
@@ -36,6 +37,18 @@ def counts_of(renderer, light, rng):
 
 def changed(scenario, **response):
     return SyntheticFrames(replace(scenario, response=replace(scenario.response, **response)), 0)
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4])
+def test_pixels_of_any_orientation_and_edges_stand_where_a_poni_file_puts_them(orientation):
+    detector = replace(TILTED, pixel2_m=0.9e-3, orientation=orientation)
+    theirs = Detector(1.6e-3, 0.9e-3, max_shape=TILTED.shape, orientation=orientation)
+    along = (TILTED.distance_m, TILTED.poni1_m, TILTED.poni2_m)
+    rotations = (TILTED.rot1_rad, TILTED.rot2_rad, TILTED.rot3_rad)
+    geometry = Geometry(*along, *rotations, detector=theirs, wavelength=TILTED.wavelength_A * 1e-10)
+    np.testing.assert_allclose(
+        pixel_angles(detector).two_theta_deg, np.degrees(geometry.center_array(TILTED.shape, "2th_rad")), atol=1e-9
+    )
 
 
 def test_the_tilted_detector_is_that_of_a_poni_file():

@@ -59,7 +59,7 @@ def recipe_from_settings(settings: Settings) -> Recipe:
     RingwatchError
         A file cannot be read, does not fit, or makes no sense; in one sentence.
     """
-    geometry = _geometry(settings)
+    geometry = geometry_from_settings(settings)
     detector = settings.detector
     monitored = bool(detector.monitor.attribute or detector.monitor.pv)
     corrections = _corrections(settings, geometry)
@@ -104,7 +104,7 @@ def scan_recipe_from_settings(settings: Settings) -> ScanRecipe:
         A file cannot be read, does not fit, or makes no sense; in one sentence.
     """
     told_A = None if settings.scan is None else settings.scan.wavelength_A
-    wavelength_m = _geometry(settings).wavelength_m if told_A is None else told_A * 1e-10
+    wavelength_m = geometry_from_settings(settings).wavelength_m if told_A is None else told_A * 1e-10
     if settings.fit.standard is not None:
         raise SettingsError("fit.standard: the place of the sample is refined for frames of a detector, not for scans")
     textured = [phase.name for phase in settings.phases if phase.texture]
@@ -121,7 +121,14 @@ def scan_recipe_from_settings(settings: Settings) -> ScanRecipe:
     )
 
 
-def _geometry(settings: Settings) -> Geometry:
+def geometry_from_settings(settings: Settings) -> Geometry:
+    """The calibration.
+
+    Raises
+    ------
+    RingwatchError
+        There is none, or it cannot be read.
+    """
     path = settings.geometry.poni
     if path is None:
         raise SettingsError("geometry.poni: frames of a detector need a calibration")

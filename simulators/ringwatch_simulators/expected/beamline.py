@@ -41,10 +41,9 @@ class ExpectedDetector(Part):
 
 
 class ExpectedMonitor(Part):
-    """The monitor of the beam, as an attribute of each frame or as a PV."""
+    """The monitor of the beam, an attribute of each frame; none when its name is empty."""
 
     attribute: str = ""
-    pv: str = ""
     reference: Positive = 1.0
 
 
@@ -161,6 +160,9 @@ class ExpectedBeamline(Part):
 
     detector: ExpectedDetector
     monitor: ExpectedMonitor = ExpectedMonitor()
+    attribute_pvs: dict[str, str] = Field(
+        default_factory=dict, description="PVs that tell an attribute of the frames as well"
+    )
     two_theta_range_deg: tuple[float, Positive | None] = Field(
         (0.0, None), description="where lines are looked for; None: to the edge of the detector"
     )

@@ -101,7 +101,7 @@ def expected_run(
             spot_fraction=0.10 if textured else 0.0,
             second_harmonic=0.05 if textured else 0.0,
             area_cm2=beamline.area_cm2,
-            beam_decays=bool(beamline.monitor.attribute),
+            beam_decays=bool(beamline.monitor.attribute),  # else nobody could tell it from a loss of the sample
         ),
         instrument_fwhm_deg=instrument.w_deg2**0.5,
         caglioti_deg2=(instrument.u_deg2, instrument.v_deg2),
