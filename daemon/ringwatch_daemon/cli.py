@@ -279,6 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # The machine's own words: a full disk, a file that nobody may write.
         return _complain(error, FAILED)
+    except MemoryError as error:
+        return _complain(error, FAILED)
     except KeyboardInterrupt:
         return 0
     except SystemExit as leaving:
@@ -286,8 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _complain(error: RingwatchError | OSError, code: int) -> int:
-    typer.echo(f"ringwatch: {error}", err=True)
+def _complain(error: RingwatchError | OSError | MemoryError, code: int) -> int:
+    typer.echo(f"ringwatch: {str(error) or 'no memory is left'}", err=True)
     return code
 
 

@@ -221,13 +221,13 @@ def no_descriptors(scene: Scene) -> int:
 
 
 def little_memory(scene: Scene) -> int:
-    """The daemon gets no more memory for a while; it lives on, or ends with a sentence and goes on with its run."""
+    """No memory is given to the daemon for a while; it lives on, or ends with a sentence and goes on with its run."""
     beamline = scene.beamline
     beamline.may_end = True
     soft, hard = resource.prlimit(beamline.daemon.pid, resource.RLIMIT_AS)
     used = _address_space(beamline.daemon.pid)
-    resource.prlimit(beamline.daemon.pid, resource.RLIMIT_AS, (used + scene.chance.randrange(4 * MIB), hard))
-    time.sleep(scene.chance.uniform(0.3, 1.5))
+    resource.prlimit(beamline.daemon.pid, resource.RLIMIT_AS, (used - scene.chance.randrange(4 * MIB), hard))
+    time.sleep(scene.chance.uniform(0.5, 3.0))
     if not beamline.daemon.has_ended:
         resource.prlimit(beamline.daemon.pid, resource.RLIMIT_AS, (soft, hard))
         time.sleep(0.3)

@@ -53,6 +53,6 @@ class BackgroundSync:
             try:
                 with self._syncing:
                     self._sync()
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 LOG.warning("the disk does not keep what was written: %s", error)
             self._closing.wait(self._every_s)

@@ -281,7 +281,7 @@ class _Server:
     def _run(self) -> None:
         try:
             self._serve()
-        except zmq.ZMQError as error:
+        except Exception as error:  # noqa: BLE001 - whatever ends the stream is raised by the next record
             self._failure = error
             _log.exception("the stream's sockets failed")
         finally:

@@ -39,6 +39,7 @@ from ringwatch_daemon.sources.watchdog import FrameWatchdog
 _log = logging.getLogger(__name__)
 _TICK_S = 0.2
 _RESUBSCRIBE_S = 1.0
+_LOOK_S = 1.0
 _HELD_FRAMES = 16
 """Frames that wait at most until it is known whether the IOC is the one of before."""
 
@@ -106,6 +107,7 @@ class PvaSource:
             beside = [_Subscription(context, queue, pv, partial(_note, state, pv)) for pv in config.beside.all]
             try:
                 while not stop.wait(_TICK_S):
+                    _require_alive(queue)
                     for subscription in (image, *beside):
                         subscription.mend(self._clock.monotonic_s())
                     receiver.look()
@@ -129,6 +131,11 @@ def _network(config: PvaSourceConfig) -> Iterator[tuple[Context, ThreadedWorkQue
     finally:
         context.close()
         queue.stop()
+
+
+def _require_alive(queue: ThreadedWorkQueue) -> None:
+    if not all(thread.is_alive() for thread in queue._T):
+        raise DetectorError("the thread that takes frames has ended, as for want of memory: no frame can come any more")
 
 
 def _is_no_early_answer(record: logging.LogRecord) -> bool:
@@ -160,6 +167,7 @@ class _Subscription:
         self._queue = queue
         self._handle = handle
         self._ended_s: float | None = None
+        self._looked_s = 0.0
         self._monitor = self._begin()
 
     def _begin(self) -> Any:
@@ -176,9 +184,13 @@ class _Subscription:
             _log.exception("an event could not be handled")
 
     def mend(self, now_s: float) -> None:
-        """Begin again, a while after the subscription ended."""
+        """Begin again, a while after the subscription ended; look for events that woke nobody."""
         if self._monitor._S is not None:  # p4p tells in no other way that it gave a subscription up
             self._ended_s = None
+            if now_s - self._looked_s > _LOOK_S:
+                # Events wake us once until all are taken: a call that failed for want of memory would be the last.
+                self._looked_s = now_s
+                self._queue.push(self._monitor._handle)
         elif self._ended_s is None:
             self._ended_s = now_s
         elif now_s - self._ended_s > _RESUBSCRIBE_S:

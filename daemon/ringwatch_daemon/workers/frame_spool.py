@@ -216,7 +216,7 @@ class FrameSpool:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_frame(place.path, frame)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             LOG.warning("frame %d cannot be spooled: %s", frame.unique_id, error)
             with self._changed:
                 # No more room is promised than the disk has, until all that waits has been worked off.

@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from threading import Event as StopRequest
 
@@ -21,16 +20,8 @@ SOURCE_STOP_S = 10.0
 """How long a source may take to let go of its connection before the run ends without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """What ended a stage."""
-
-    stage: str
-    error: BaseException
-
-
 class _StageThread(threading.Thread):
-    """A thread that tells what ended it, and then asks everybody to stop."""
+    """A thread that keeps what ended it, and then asks everybody to stop."""
 
     def __init__(
         self,
@@ -38,20 +29,20 @@ class _StageThread(threading.Thread):
         work: Callable[[], None],
         *,
         stop: StopRequest,
-        failures: list[_Failure],
         ended: Callable[[str], None],
     ) -> None:
         super().__init__(name=name, daemon=True)
+        self.failure: BaseException | None = None
         self._work = work
         self._stop_request = stop
-        self._failures = failures
         self._ended = ended
 
     def run(self) -> None:
         try:
             self._work()
         except BaseException as error:  # noqa: BLE001 - kept, and raised again by the thread that waits
-            self._failures.append(_Failure(self.name, error))
+            # First, and without an object of its own: there may be no memory left for anything more.
+            self.failure = error
             self._stop_request.set()
         finally:
             self._ended(self.name)
@@ -109,40 +100,41 @@ class Run:
         BaseException
             What ended the first stage that failed, once the others have drained.
         """
-        failures: list[_Failure] = []
         cycler_stop = StopRequest()
-        threads = self._threads(stop, cycler_stop, failures)
+        threads = self._threads(stop, cycler_stop)
         for thread in threads.values():
             thread.start()
         on_ready()
+        stages = tuple(threads.values())
         source = threads.pop("source")
-        why = self._wait_for_end(source, stop, failures)
+        why = self._wait_for_end(source, stages, stop)
+        failed = _first_failed(stages)
         on_stopping(why)
         # A source that waits for room in the intake gives up here; others see `stop` by themselves.
-        self._intake.close(why, failed=bool(failures))
+        self._intake.close(why, failed=failed is not None)
         _let_go(source)
         cycler_stop.set()
         for thread in threads.values():
             thread.join()
-        if failures:
-            raise failures[0].error
+        failed = failed or _first_failed(stages)
+        if failed is not None and failed.failure is not None:
+            raise failed.failure
 
-    def _wait_for_end(self, source: threading.Thread, stop: StopRequest, failures: list[_Failure]) -> str:
+    def _wait_for_end(self, source: _StageThread, stages: tuple[_StageThread, ...], stop: StopRequest) -> str:
         """Wait until the source has ended or everybody is asked to stop, and say why."""
         told: tuple[str, ...] = ()
-        while source.is_alive() and not stop.is_set():
+        while source.is_alive() and not stop.is_set() and _first_failed(stages) is None:
             source.join(LOOK_S)
             silent = self._silent(SILENT_S)
             if silent and silent != told:
                 LOG.error("%s: nothing has moved for %g s; a restart would help", " and ".join(silent), SILENT_S)
             told = silent
-        if failures:
-            return f"the {failures[0].stage} failed: {failures[0].error}"
+        failed = _first_failed(stages)
+        if failed is not None:
+            return f"the {failed.name} failed: {str(failed.failure) or type(failed.failure).__name__}"
         return "a stop was asked for" if stop.is_set() else "the source ended"
 
-    def _threads(
-        self, stop: StopRequest, cycler_stop: StopRequest, failures: list[_Failure]
-    ) -> dict[str, threading.Thread]:
+    def _threads(self, stop: StopRequest, cycler_stop: StopRequest) -> dict[str, _StageThread]:
         work: dict[str, Callable[[], None]] = {
             "sinks": lambda: self._sinks.run(stop),
             "analysis": self._analysis.run,
@@ -150,9 +142,11 @@ class Run:
         }
         for number, cycler in enumerate(self._cyclers, start=1):
             work[f"cycler {number}"] = partial(cycler.run, cycler_stop)
-        return {
-            name: _StageThread(name, do, stop=stop, failures=failures, ended=self._ended) for name, do in work.items()
-        }
+        return {name: _StageThread(name, do, stop=stop, ended=self._ended) for name, do in work.items()}
+
+
+def _first_failed(stages: tuple[_StageThread, ...]) -> _StageThread | None:
+    return next((stage for stage in stages if stage.failure is not None), None)
 
 
 def _let_go(source: threading.Thread) -> None:
