@@ -2,14 +2,15 @@
 
 ``z = value / sigma`` is standardised on the first frames, with the lag-1 correlation in its width: noise that is
 correlated by rho wanders as far as white noise that is wider by ``sqrt((1 + rho) / (1 - rho))``. Then a one-sided
-cumulative sum ``S = max(0, S + z - k)`` alarms above `h` (Page 1954, Biometrika 41, 100), and a ramp
-fitted to the frames up to the alarm dates the onset.
+cumulative sum ``S = max(0, S + z - k)`` alarms above `h` (Page 1954, Biometrika 41, 100), and the laws by which
+layers grow, laid through the frames up to the alarm, date the onset.
 """
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import log_ndtr, logsumexp
 
 from ringwatch_pipelines.errors import RingwatchError
 from ringwatch_pipelines.frames import read_only
@@ -22,6 +23,12 @@ _OVERSHOOT = 1.166
 _QUADRATURE = 21
 _HISTORY = 512
 _DATES = 400
+
+_GROWTH_POWERS = (0.5, 1.0)
+"""Of time: a layer grows with its root where diffusion through it decides, evenly where the reaction at its face does
+(Deal & Grove 1965, J. Appl. Phys. 36, 3770)."""
+
+_ONE_SIGMA = (0.1587, 0.8413)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class Onset:
     Parameters
     ----------
     time_h, sigma_h
-        When it began, by the ramp, with one standard deviation.
+        When it began, by its growth, with one standard deviation.
     alarm_h
         When the alarm was raised.
     """
@@ -126,7 +133,7 @@ def onset_step(state: OnsetState, *, value: float, sigma: float, time_h: float) 
     cusum = max(0.0, state.cusum + z - state.rule.reference)
     if cusum <= state.rule.threshold:
         return replace(state, cusum=cusum), None
-    date_h, sigma_h = date_from_ramp(time_h=history[:, 0], value=history[:, 1], sigma=history[:, 2] * state.scale)
+    date_h, sigma_h = date_from_growth(time_h=history[:, 0], value=history[:, 1], sigma=history[:, 2] * state.scale)
     return replace(state, cusum=cusum, fired=True, history=_no_history()), Onset(date_h, sigma_h, time_h)
 
 
@@ -169,37 +176,47 @@ def threshold_from_false_alarm_rate(
     return float(brentq(excess, 0.1, 100.0, xtol=1e-4))
 
 
-def date_from_ramp(*, time_h: FloatArray, value: FloatArray, sigma: FloatArray) -> tuple[float, float]:
-    """The time at which a level turns into a rising ramp, and one standard deviation.
+def date_from_growth(*, time_h: FloatArray, value: FloatArray, sigma: FloatArray) -> tuple[float, float]:
+    """The time at which a level begins to rise, and one standard deviation.
 
-    For each possible date the level and the slope are fitted by weighted least squares; the dates are
-    weighted by ``exp(-chi^2 / 2)`` with a flat prior, and their mean and standard deviation given, with
-    that of a date anywhere between two frames.
+    The rise after a date follows its root or is even, either as likely; the level, and how much has grown at the last
+    frame, are integrated out over flat priors, the latter above 0. The median of what that makes of a flat prior of
+    the date is given, with half the width of its central 68 %, and with a date anywhere between two frames.
 
     Parameters
     ----------
     time_h, value, sigma
-        (frames,) the last frame may be the first on the ramp.
+        (frames,) the last frame may be the first of the rise.
     """
-    dates = np.linspace(time_h.min(), time_h.max(), _DATES, endpoint=False)
+    first_h, last_h = float(time_h.min()), float(time_h.max())
+    if not last_h > first_h:
+        return last_h, 0.0
     # Finer over the last frames, where the onset mostly is.
-    recent = np.sort(time_h)[-min(60, time_h.size)]
-    dates = np.union1d(dates, np.linspace(recent, time_h.max(), _DATES, endpoint=False))
-    weight = 1 / sigma**2
-    ramp = np.maximum(time_h[None, :] - dates[:, None], 0.0)
-    norm, mean_ramp = weight.sum(), (ramp @ weight) / weight.sum()
-    centred = value - (weight @ value) / norm
-    covariance = ramp @ (weight * centred)
-    variance = (ramp**2) @ weight - norm * mean_ramp**2
-    slope = np.where(variance > 0, covariance / np.maximum(variance, 1e-300), 0.0)
-    # A falling ramp is no onset: its date is as good as no ramp at all.
-    gain = np.where(slope > 0, slope * covariance, 0.0)
-    share = np.exp(0.5 * (gain - gain.max())) * np.gradient(dates)
-    share /= share.sum()
-    date_h = float(share @ dates)
-    # Between two frames nothing was seen: an onset need not be a ramp there.
-    between_h = float(np.median(np.diff(np.sort(time_h)))) if time_h.size > 1 else 0.0
-    return date_h, float(np.sqrt(share @ (dates - date_h) ** 2 + between_h**2 / 12))
+    recent_h = np.sort(time_h)[-min(60, time_h.size)]
+    dates = np.union1d(*(np.linspace(start, last_h, _DATES, endpoint=False) for start in (first_h, recent_h)))
+    laws = [_log_likelihood(dates, power, time_h=time_h, value=value, sigma=sigma) for power in _GROWTH_POWERS]
+    likelihood = logsumexp(laws, axis=0)
+    below = np.cumsum(np.exp(likelihood - likelihood.max()) * np.gradient(dates))
+    low_h, date_h, high_h = np.interp([_ONE_SIGMA[0], 0.5, _ONE_SIGMA[1]], below / below[-1], dates)
+    # Between two frames nothing was seen: an onset need not be a rise there.
+    between_h = float(np.median(np.diff(np.sort(time_h))))
+    return float(date_h), float(np.sqrt(((high_h - low_h) / 2.0) ** 2 + between_h**2 / 12.0))
+
+
+def _log_likelihood(
+    dates: FloatArray, power: float, *, time_h: FloatArray, value: FloatArray, sigma: FloatArray
+) -> FloatArray:
+    """(dates,) of a level that rises from each date on with a power of time; both heights are integrated out.
+
+    With the rise ``r``, 1 at the last frame, and weighted sums less those of the means, the height is normal about
+    ``r v / r r`` with variance ``1 / r r``; above 0 its integral is ``exp(u^2 / 2) Phi(u) / sqrt(r r)``.
+    """
+    weight = 1.0 / sigma**2
+    rise = np.maximum(time_h[None, :] - dates[:, None], 0.0) ** power / (time_h.max() - dates[:, None]) ** power
+    mean = (rise @ weight) / weight.sum()
+    square = np.maximum((rise**2) @ weight - weight.sum() * mean**2, 1e-300)
+    u = rise @ (weight * (value - (weight @ value) / weight.sum())) / np.sqrt(square)
+    return np.asarray(0.5 * u**2 + log_ndtr(u) - 0.5 * np.log(square))
 
 
 def _standard(z: FloatArray) -> tuple[float, float]:

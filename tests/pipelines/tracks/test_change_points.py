@@ -7,7 +7,7 @@ from ringwatch_pipelines.errors import RingwatchError
 from ringwatch_pipelines.tracks.change_points import (
     OnsetRule,
     OnsetState,
-    date_from_ramp,
+    date_from_growth,
     onset_step,
     threshold_from_false_alarm_rate,
 )
@@ -121,9 +121,29 @@ def test_memory_is_bounded_and_a_late_onset_is_still_dated():
 def test_a_clean_ramp_is_dated_between_its_frames():
     time_h = np.arange(100.0)
     value = np.maximum(time_h - 60.3, 0.0)
-    date_h, sigma_h = date_from_ramp(time_h=time_h, value=value, sigma=np.full(100, 0.05))
+    date_h, sigma_h = date_from_growth(time_h=time_h, value=value, sigma=np.full(100, 0.05))
     assert date_h == pytest.approx(60.3, abs=0.1)
     assert sigma_h == pytest.approx(12**-0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("power", [0.5, 0.7, 1.0])
+def test_growth_that_slows_down_is_dated_as_well_as_even_growth(power):
+    """A line through growth that slows down begins a frame too early."""
+    random = np.random.default_rng(29)
+    time_h = np.arange(160.0)
+    dates = []
+    for _ in range(100):
+        grown = 9.0 * (np.maximum(time_h - 120.4, 0.0) / 6.0) ** power
+        found = onsets(random.standard_normal(160) + grown)
+        dates.append((found[0].time_h, found[0].sigma_h))
+    error, sigma = np.array(dates).T - np.array([[120.4], [0.0]])
+    assert abs(error.mean()) < 0.75
+    assert error.std() < 1.6
+    assert 0.55 < np.mean(np.abs(error) < sigma) < 0.97
+
+
+def test_a_clock_that_stands_still_dates_nothing():
+    assert date_from_growth(time_h=np.full(20, 3.0), value=np.arange(20.0), sigma=np.ones(20)) == (3.0, 0.0)
 
 
 def test_fewer_false_alarms_need_a_higher_threshold():
