@@ -1,6 +1,6 @@
 """The cycler's series as the report draws it, and the charge that had passed at each frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,20 @@ class CellSeries:
     half_cycle: IntArray
     passed_mAh: FloatArray
     area_cm2: float
+
+    def within(self, span_h: tuple[float, float]) -> "CellSeries":
+        """The samples of a stretch of time, and the neighbours on either side of it."""
+        first, last = np.searchsorted(self.time_h, span_h)
+        part = slice(max(int(first) - 1, 0), int(last) + 1)
+        return replace(
+            self,
+            timestamp_ns=self.timestamp_ns[part],
+            time_h=self.time_h[part],
+            voltage_V=self.voltage_V[part],
+            current_A=self.current_A[part],
+            half_cycle=self.half_cycle[part],
+            passed_mAh=self.passed_mAh[part],
+        )
 
     def drawn(self, values: FloatArray) -> IntArray:
         """Indices of at most some 4000 samples that keep every extreme of `values`."""

@@ -93,7 +93,9 @@ def _draw_chi_square(axes: Axes, run: RunSeries) -> None:
 def _draw_monitor(axes: Axes, run: RunSeries) -> None:
     monitor = run.file.numbers("frames/monitor")
     if monitor is not None:
-        grouping = grouping_from_rows(run.in_time_order(np.isfinite(monitor)))
+        # A dark has next to none, and would flatten what the beam did.
+        lit = np.isfinite(monitor) & (run.light if run.light.any() else True)
+        grouping = grouping_from_rows(run.in_time_order(lit))
         look = LOOKS[2]
         axes.plot(grouping.plain(run.time_h), grouping.plain(monitor), look.marker, color=look.colour, markersize=2.6)
     axes.set_ylabel("monitor")

@@ -111,7 +111,7 @@ def _legend(axes: Axes) -> None:
 
 def _finish(run: RunSeries, foot: Axes | None, panels: list[Axes]) -> None:
     if foot is not None and run.cell is not None:
-        draw_cell(foot, run.cell)
+        draw_cell(foot, run.cell, run.span_h)
     finish_time_axis(foot or panels[-1], run.span_h)
 
 

@@ -82,7 +82,7 @@ def _against_time(run: RunSeries, lines: _Lines) -> ReportFigure:
     if lines.ratio is not None:
         _draw_ratio(panels[1], run.marks_h, lines, None)
     if cell is not None and foot is not None:
-        draw_cell(foot, cell)
+        draw_cell(foot, cell, run.span_h)
     finish_time_axis(foot or panels[-1], run.span_h)
     name = lines.phase.name
     caption = f"Integrated lines of {name} over time; {stands_for(run.fitted)}. {_LIMITS}"

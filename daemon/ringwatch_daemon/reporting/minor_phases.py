@@ -39,7 +39,7 @@ def minor_phase_figures(run: RunSeries) -> Iterator[ReportFigure]:
         panel.legend(loc="best")
         columns += _table_columns(name, marks)
     if foot is not None and run.cell is not None:
-        draw_cell(foot, run.cell)
+        draw_cell(foot, run.cell, run.span_h)
     finish_time_axis(foot or panels[-1], run.span_h)
     caption = (
         f"Amounts of the minor phases (area of the strongest line) and height of the amorphous hump; "
@@ -92,7 +92,7 @@ def texture_figures(run: RunSeries) -> Iterator[ReportFigure]:
         panel.set_ylabel(with_unit(_short(name), run.unit(f"texture/{name}")))
         columns += [(run.long_name(f"texture/{name}"), marks.value), (f"sigma of {name}", marks.sigma)]
     if foot is not None and run.cell is not None:
-        draw_cell(foot, run.cell)
+        draw_cell(foot, run.cell, run.span_h)
     finish_time_axis(foot or panels[-1], run.span_h)
     meanings = "; ".join(f"{_short(name)}: {run.long_name(f'texture/{name}')}" for name, _ in known)
     caption = f"Azimuthal texture ({meanings}); {stands_for(run.fitted)}."

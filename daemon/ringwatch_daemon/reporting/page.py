@@ -9,11 +9,15 @@ import numpy as np
 
 from ringwatch_daemon.reporting.frames import frame_totals
 from ringwatch_daemon.reporting.parameter_table import Cell, ParameterTable
-from ringwatch_daemon.reporting.run_file import NS_PER_H
+from ringwatch_daemon.reporting.run_file import NS_PER_H, EventEntry
 from ringwatch_daemon.reporting.run_series import RunSeries
 from ringwatch_daemon.reporting.style import ReportFigure
+from ringwatch_pipelines.cell.activity import Activity
 
 EVENTS_SHOWN = 400
+UNKNOWN = "unknown"
+_CHANGES = frozenset(activity.value for activity in Activity) - {Activity.OPEN_CIRCUIT.value}
+"""Of the current: there may be hundreds, and what matters should not be looked for among them."""
 
 _CSS = """
 :root { color-scheme: light; --line: #d5d8dc; --quiet: #59616b; }
@@ -23,6 +27,7 @@ body { font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: .5rem 0; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem; }
 nav { font-size: .9rem; } nav a { margin-right: .8rem; display: inline-block; } a { color: #0b5a97; }
 figure { margin: .5rem 0 1rem; } img { width: 100%; min-width: 38rem; height: auto; display: block; }
+summary { cursor: pointer; margin: 1rem 0 .4rem; } @media print { summary { display: none; } }
 figcaption, .quiet { color: var(--quiet); font-size: .9rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
 th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -90,7 +95,11 @@ def _facts(run: RunSeries) -> Iterator[str]:
         ("sample", ", ".join(text for text in (file.text("sample/name"), file.text("sample/description")) if text)),
         (
             "beamline",
-            ", ".join(text for text in (file.text("instrument/name"), file.text("instrument/source/name")) if text),
+            ", ".join(
+                text
+                for text in (file.text("instrument/name"), file.text("instrument/source/name"))
+                if text and text != UNKNOWN
+            ),
         ),
         ("zero of the time axis", _utc(run.zero_ns)),
         ("length", f"{run.span_h[1] - run.span_h[0]:.4g} h" if run.zero_ns else ""),
@@ -99,6 +108,8 @@ def _facts(run: RunSeries) -> Iterator[str]:
         ("end", file.text("ledger/stopped") or "none is told: the run still goes on, or was cut off"),
         ("flags", file.text("ledger/flags")),
         ("onsets", "; ".join(one.event.text for one in run.onsets)),
+        ("short circuits", "; ".join(_dated(run, event) for event in _of_kind(run, "SHORT_CIRCUIT"))),
+        ("cycler's clock", next((event.text for event in reversed(_of_kind(run, "CLOCK"))), "")),
         ("analysed by", f"{file.text('reduction/program')} {file.text('reduction/version')}".strip()),
         ("file", str(file.path.name)),
     ]
@@ -164,18 +175,42 @@ def _events(run: RunSeries) -> Iterator[str]:
     if not events:
         yield "<p>The run has no events.</p>"
         return
+    changes = [event for event in events if event.kind in _CHANGES]
+    others = [event for event in events if event.kind not in _CHANGES]
+    if others:
+        yield _table_of(run, others)
+    if changes:
+        yield f"<details{'' if others else ' open'}><summary>{len(changes)} changes of the current</summary>"
+        yield f"{_table_of(run, changes)}</details>"
+    left_out = sum(max(len(shown) - EVENTS_SHOWN, 0) for shown in (others, changes))
+    more = f" {left_out} more stand there." if left_out else ""
+    yield f'<p class="quiet">All of them: <a href="events.csv">events.csv</a>.{more}</p>'
+
+
+def _table_of(run: RunSeries, events: Sequence[EventEntry]) -> str:
     rows = "".join(
-        f'<tr><td class="number">{(event.timestamp_ns - run.zero_ns) / NS_PER_H:.3f}</td>'
+        f'<tr><td class="number">{_hours(run, event):.3f}</td>'
         f'<td class="number">{f"{event.sigma_h:.2g}" if np.isfinite(event.sigma_h) else ""}</td>'
         f"<td>{escape(event.kind)}</td><td>{escape(event.text)}</td></tr>"
         for event in events[:EVENTS_SHOWN]
     )
-    yield (
+    return (
         '<div class="wide"><table><thead><tr><th class="number">time (h)</th><th class="number">sigma (h)</th>'
         f"<th>kind</th><th>what</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
-    left_out = f" {len(events) - EVENTS_SHOWN} more stand there." if len(events) > EVENTS_SHOWN else ""
-    yield f'<p class="quiet">All of them: <a href="events.csv">events.csv</a>.{left_out}</p>'
+
+
+def _of_kind(run: RunSeries, begins: str) -> list[EventEntry]:
+    return [event for event in run.file.events() if event.kind.startswith(begins)]
+
+
+def _hours(run: RunSeries, event: EventEntry) -> float:
+    return (event.timestamp_ns - run.zero_ns) / NS_PER_H
+
+
+def _dated(run: RunSeries, event: EventEntry) -> str:
+    spread = f" ± {event.sigma_h:.2g}" if np.isfinite(event.sigma_h) else ""
+    return f"{_hours(run, event):.2f}{spread} h: {event.text}"
 
 
 def write_page(path: Path, page: str) -> Path:

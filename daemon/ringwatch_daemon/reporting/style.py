@@ -22,6 +22,8 @@ WIDTH_MM = 180.0
 """Two columns of most journals."""
 
 PIXELS_AN_INCH = 200
+_ROOM = 1.5
+"""Of what is missing: panels that are moved in become narrower too."""
 GREY = "0.45"
 MAP = "cividis"
 """Lightness grows evenly, so that it can be read in grey and by everybody."""
@@ -94,11 +96,23 @@ class ReportFigure:
         # The layout is found once, not once a format.
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
+        _make_room(self.figure)
         for path in paths:
             # Without a date the same run gives the same bytes.
             stamp = {"CreationDate": None} if path.suffix == ".pdf" else {"Date": None} if path.suffix == ".svg" else {}
             self.figure.savefig(path, dpi=PIXELS_AN_INCH, metadata=stamp)
         return (*paths, *(table.write(directory) for table in self.numbers))
+
+
+def _make_room(figure: Figure) -> None:
+    """Move the panels in where labels reach over an edge: aligned labels may need more room than the layout knows."""
+    needed, width = figure.get_tightbbox(), float(figure.bbox_inches.width)
+    left, right = (_ROOM * max(0.0, over) / width for over in (-needed.x0, needed.x1 - width))
+    if left + right > 0.0:
+        share = 1.0 - left - right
+        for axes in figure.axes:
+            box = axes.get_position()
+            axes.set_position((left + share * box.x0, box.y0, share * box.width, box.height))
 
 
 def style() -> AbstractContextManager[None]:
@@ -161,15 +175,19 @@ def _once(axes: Axes, label: str) -> str:
     return "" if label in axes.get_legend_handles_labels()[1] else label
 
 
-def draw_cell(axes: Axes, cell: CellSeries) -> None:
-    """Voltage on the left axis, current on the right one."""
+def draw_cell(axes: Axes, cell: CellSeries, span_h: tuple[float, float]) -> None:
+    """Voltage on the left axis, current on the right one, over the time that is shown."""
     voltage, current = LOOKS[4], LOOKS[1]
+    cell = cell.within(span_h)
     shown = cell.drawn(cell.voltage_V)
     axes.plot(cell.time_h[shown], cell.voltage_V[shown], color=voltage.colour, linewidth=0.8)
     axes.set_ylabel("voltage\n(V)")
     right = axes.twinx()
     shown = cell.drawn(cell.current_A)
-    right.plot(cell.time_h[shown], 1e3 * cell.current_A[shown], color=current.colour, linewidth=0.8, linestyle="--")
+    right.plot(
+        cell.time_h[shown], 1e3 * cell.current_A[shown], color=current.colour, linewidth=0.8, linestyle="--",
+        drawstyle="steps-post",
+    )  # fmt: skip
     right.set_ylabel("current\n(mA, dashed)", color=current.colour)
     right.tick_params(axis="y", colors=current.colour)
 

@@ -33,7 +33,7 @@ def _waterfall(run: RunSeries, patterns: PatternMap) -> ReportFigure:
     image, *beside = figure.subplots(1, len(widths), sharey=True, width_ratios=widths, squeeze=False)[0]
     _draw_image(image, patterns)
     if cell is not None:
-        _draw_beside(beside, cell)
+        _draw_beside(beside, cell.within(_limits(patterns.time_h)))
     image.set_ylim(*_limits(patterns.time_h))
     sizes = patterns.grouping.sizes
     caption = f"Diffraction patterns over time; each row is the mean of {_frames(sizes)}, weighted by the monitor."
@@ -94,7 +94,8 @@ def _draw_beside(axes: list[Axes], cell: CellSeries) -> None:
         one.plot(values[shown], cell.time_h[shown], color=look.colour, linewidth=0.8)
         one.set_xlabel(name)
         one.margins(x=0.12)
-        one.xaxis.set_major_locator(MaxNLocator(nbins=2, symmetric=True))
+        both_ways = np.nanmin(values) < 0.0 < np.nanmax(values) if np.isfinite(values).any() else False
+        one.xaxis.set_major_locator(MaxNLocator(nbins=2, symmetric=bool(both_ways), min_n_ticks=2))
 
 
 def _limits(time_h: FloatArray) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from ringwatch_daemon.core.columns import columns_from_tracked
 from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.core.records import CyclingSamples, Event, FrameState, Provenance
 from ringwatch_daemon.report import PAGE, report
+from ringwatch_daemon.reporting.cell_series import CellSeries
 from ringwatch_daemon.reporting.numbers import NumberTable
 from ringwatch_daemon.reporting.style import ReportFigure, new_figure, style
 from ringwatch_daemon.sinks.nexus import NexusFile
@@ -135,6 +136,46 @@ def test_areas_stand_beside_every_charge(reported):
     assert [float(line["charge within the half-cycle / mAh/cm2"]) for line in lines] == pytest.approx(
         0.1 * np.arange(FRAMES)
     )
+
+
+def test_labels_that_reach_over_an_edge_are_moved_in(tmp_path):
+    with style():
+        figure = new_figure(height_mm=60)
+        figure.set_layout_engine("none")
+        for place, axes in enumerate(figure.subplots(2, 1)):
+            axes.set_position((0.02, 0.1 + 0.45 * place, 0.95, 0.35))
+            axes.set_ylabel("a label of\ntwo lines")
+            right = axes.twinx()
+            right.set_ylabel("and another\n(mA)")
+            right.set_position(axes.get_position())
+        ReportFigure("wide", "wide", "", figure).write(tmp_path, ["png"])
+        drawn = figure.get_tightbbox()
+    assert drawn.x0 >= 0.0
+    assert drawn.x1 <= figure.bbox_inches.width
+
+
+def test_what_matters_among_the_events_is_not_looked_for_among_changes_of_the_current(tmp_path):
+    changes = [Event(records.START_NS + row * records.FRAME_NS, -1, "REST", f"rest {row}") for row in range(30)]
+    short = Event(records.START_NS + 360 * records.FRAME_NS, 6, "SHORT_CIRCUIT_HARD", "hard short circuit: 2 ohm", 0.01)
+    page = made(
+        write(tmp_path / "run.h5", cycler(), *(light(row) for row in range(8)), *changes, short), tmp_path / "o"
+    )
+    facts, rest = page.split('<h2 id="list">')
+    assert "<dt>short circuits</dt><dd>0.10 ± 0.01 h: hard short circuit: 2 ohm</dd>" in facts
+    shown, folded = rest.split("<details><summary>30 changes of the current</summary>")
+    assert "SHORT_CIRCUIT_HARD" in shown
+    assert "rest 29" not in shown
+    assert "rest 29" in folded
+
+
+def test_only_the_part_of_the_cyclers_series_that_is_shown_decides_the_range():
+    hours = np.arange(0.0, 100.0)
+    values = np.where(hours > 50, 4.0, 1.0)
+    whole = CellSeries(np.arange(100), hours, values, values, np.zeros(100, int), values, 1.0)
+    part = whole.within((10.5, 20.5))
+    assert part.time_h.tolist() == list(range(10, 22))
+    assert set(part.voltage_V.tolist()) == {1.0}
+    assert whole.within((200.0, 300.0)).time_h.tolist() == [99.0]
 
 
 def test_parameters_are_listed_at_the_start_at_any_time_and_at_the_end(reported):
