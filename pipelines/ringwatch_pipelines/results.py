@@ -127,7 +127,9 @@ class ReferencePhaseTrack:
     amount: Estimate
     upper_limit: float
     z: float
-    """Amount over its sigma."""
+    """Root of the chi-square that the phase saves, with the sign of its amount: how surely it is told from none."""
+    noise: float = float("nan")
+    """Sigma of the amount with the shape of its lines held: what it scatters by while there is none of the phase."""
 
 
 PhaseTrack = FreePhaseTrack | LinePhaseTrack | ReferencePhaseTrack
@@ -156,6 +158,20 @@ class TextureTrack:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FittedCurves:
+    """A fit as curves over the bins of its pattern; NaN in a bin that does not count in it.
+
+    Parameters
+    ----------
+    model, background
+        (bins,) in the unit of the pattern's intensity; the model has the background in it.
+    """
+
+    model: FloatArray
+    background: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Tracked:
     """One fit's entry in the tracks."""
 
@@ -167,6 +183,8 @@ class Tracked:
     displacement_mm: Estimate | None = None
     """How much further from the detector than calibrated the sample stands; None where that is not refined."""
     texture: tuple[TextureTrack, ...] = ()
+    curves: FittedCurves | None = None
+    """None where the fit has no values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +222,8 @@ class Refusal(StrEnum):
     """Among the first after a start, which are configured to be bad."""
     TRUNCATED = "TRUNCATED"
     """A part of the rows was not read out."""
+    REPEATED = "REPEATED"
+    """The counts of the light frame before, once more."""
     BEFORE_FIRST_DARK = "BEFORE_FIRST_DARK"
     UNKNOWN_CELL = "UNKNOWN_CELL"
     """Of several cells, nobody knows which one was in the beam."""

@@ -110,7 +110,7 @@ def _reference_phase_columns(track: ReferencePhaseTrack) -> Iterator[Column]:
     name = track.name
     yield from _estimate(f"{name}/amount", "intensity degree", f"{name} area of its strongest line")
     yield Column(f"{name}/limit", "intensity degree", f"95 % upper limit of the {name} amount")
-    yield Column(f"{name}/z", "", f"{name} amount over its sigma")
+    yield Column(f"{name}/z", "", f"root of the chi-square that {name} saves, signed as its amount")
     yield Column(f"{name}/state", "", f"whether {name} is seen", kind="state")
 
 

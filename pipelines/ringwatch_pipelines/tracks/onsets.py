@@ -70,8 +70,16 @@ class OnsetWatch:
 
 
 def watched_amounts(tracked: Tracked) -> tuple[tuple[str, Estimate], ...]:
-    """What may appear during a run, by name: the amount of each reference phase, and the height of the hump."""
-    amounts = tuple((phase.name, phase.amount) for phase in tracked.phases if isinstance(phase, ReferencePhaseTrack))
+    """What may appear during a run, by name: the amount of each reference phase, and the height of the hump.
+
+    The amount is that of which one sigma of noise makes one of z; the error of the fitted one grows with the phase,
+    since its width is not known.
+    """
+    amounts = tuple(
+        (phase.name, Estimate(phase.z * phase.noise, phase.noise))
+        for phase in tracked.phases
+        if isinstance(phase, ReferencePhaseTrack)
+    )
     return (*amounts, (HUMP, tracked.hump))
 
 

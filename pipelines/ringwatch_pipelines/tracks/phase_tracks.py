@@ -11,6 +11,7 @@ from ringwatch_pipelines.fit.design_matrix import line_positions, line_widths, s
 from ringwatch_pipelines.fit.detection import matched_significance, presence, ratio_from_areas, upper_limit
 from ringwatch_pipelines.fit.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.fit.pattern_fit import PatternFit
+from ringwatch_pipelines.fit.significance import significance_of_phase
 from ringwatch_pipelines.fit.peak_widths import fwhm_from_voigt
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.results import (
@@ -106,13 +107,14 @@ def _reference_phase(fit: PatternFit, layout: PhaseLayout) -> ReferencePhaseTrac
     seen = _seen_lines(fit, layout) & (layout.share >= _SEEN_STRENGTH)
     if not np.any(seen):
         return _blank_reference(layout)
-    amount = _estimate(fit, layout.first_row)
+    amount, significance = _estimate(fit, layout.first_row), significance_of_phase(fit=fit, layout=layout)
     return ReferencePhaseTrack(
         name=layout.phase.name,
-        state=presence(value=amount.value, sigma=amount.sigma),
+        state=presence(value=significance.z, sigma=1.0),
         amount=amount,
         upper_limit=upper_limit(value=amount.value, sigma=amount.sigma),
-        z=amount.value / amount.sigma,
+        z=significance.z,
+        noise=significance.noise,
     )
 
 

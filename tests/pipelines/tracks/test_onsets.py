@@ -27,7 +27,7 @@ def run_of(*, seed, lioh_h=None, hump_h=None):
         z[2] += 0 if hump_h is None else 1.5 * max(0.0, hour - hump_h)
         amounts = [Estimate(0.02 * value, 0.02) for value in z]
         phases = tuple(
-            ReferencePhaseTrack(name, PeakState.ABSENT, amount, 0.1, amount.value / amount.sigma)
+            ReferencePhaseTrack(name, PeakState.ABSENT, amount, 0.1, amount.value / amount.sigma, noise=amount.sigma)
             for name, amount in zip(("lioh", "alpo4"), amounts, strict=False)
         )
         yield hour, Tracked(FitState.CONVERGED, 1.0, phases, hump=amounts[2])
