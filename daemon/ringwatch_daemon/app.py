@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from ringwatch_daemon.composition.cell_side import cell_sides
 from ringwatch_daemon.composition.frame_sources import live_source
-from ringwatch_daemon.composition.outputs import sinks_of, written_run
+from ringwatch_daemon.composition.outputs import result_pvs_of, sinks_of, written_run
 from ringwatch_daemon.composition.reading import source_of
 from ringwatch_daemon.composition.run_plan import RunPlan
 from ringwatch_daemon.composition.science import science_of
@@ -64,7 +64,7 @@ def serve(config: Path, *, output: Path | None, fresh: bool = False, stop: StopR
         output=output,
         publish=settings.stream.enabled,
         tell=lambda connected, text: service.status(f"{'connected' if connected else 'not connected'}: {text}"),
-        watchers=(ServiceStatus(service.status),),
+        watchers=(ServiceStatus(service.status), *result_pvs_of(settings)),
         heartbeat=Heartbeat(beat=service.alive, every_s=every_s, clock=SystemClock()),
         resumable=live,
         resume_within_s=resume_hours * S_PER_H if live and resume_hours is not None and not fresh else None,

@@ -16,6 +16,7 @@ from ringwatch_daemon.core.resumption import Resumption
 from ringwatch_daemon.settings import CyclerSettings, Settings, StreamSettings
 from ringwatch_daemon.sinks.cut_off_run import CutOffRun, find_cut_off_run
 from ringwatch_daemon.sinks.nexus import NexusFile
+from ringwatch_daemon.sinks.result_pvs import ResultPvs
 from ringwatch_daemon.sinks.resumable_file import ResumableFile, fingerprint_of
 from ringwatch_daemon.sinks.run_memory import SEQUENCE, memory_folder
 from ringwatch_daemon.sinks.run_parts import parts_there
@@ -103,6 +104,12 @@ def sinks_of(plan: RunPlan, written: WrittenRun) -> tuple[Sink, ...]:
         mark = SequenceMark(memory_folder(written.path) / SEQUENCE) if plan.resumable else None
         sinks.append(_publisher(plan.settings.stream, mark, None if cut_off is None else cut_off.next_seq))
     return (*sinks, *plan.watchers)
+
+
+def result_pvs_of(settings: Settings) -> tuple[Sink, ...]:
+    """The results' process variables, where a prefix asks for them."""
+    asked = settings.result_pvs
+    return (ResultPvs(asked.prefix, interval_s=asked.interval_s),) if asked.prefix else ()
 
 
 def _path_of(settings: Settings, clock: Clock) -> Path:

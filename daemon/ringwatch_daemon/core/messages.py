@@ -161,8 +161,17 @@ def _pattern(record: FrameRecord, pattern: Pattern) -> _Body:
     intensity, errors = float32_pattern(pattern)
     data = {"unique_id": record.unique_id, "state": record.state.value, "reason": str(record.reason)}
     data |= _cell_name(record)
-    arrays = (("I", read_only(intensity)), ("I_errors", read_only(errors)))
+    arrays = (("I", read_only(intensity)), ("I_errors", read_only(errors)), *_curves(record))
     return _Body("frame.pattern", "frame.pattern", record.row, record.timestamp_ns, data, arrays)
+
+
+def _curves(record: FrameRecord) -> Arrays:
+    """The fit over the same bins, where there is one with values."""
+    tracked = None if record.result is None else record.result.tracked
+    if tracked is None or tracked.curves is None:
+        return ()
+    curves = (("fitted", tracked.curves.model), ("background", tracked.curves.background))
+    return tuple((name, read_only(values.astype(np.float32))) for name, values in curves)
 
 
 def _tracking(record: FrameRecord, columns: tuple[Column, ...]) -> _Body:

@@ -29,7 +29,13 @@ from ringwatch_daemon.settings.frames import (
 from ringwatch_daemon.settings.model import Settings
 from ringwatch_daemon.settings.phases import LatticeSettings, LineSettings, PhaseSettings, SiteSettings
 from ringwatch_daemon.settings.sections import Section
-from ringwatch_daemon.settings.service import BeamlineSettings, RunSettings, SpoolSettings, StreamSettings
+from ringwatch_daemon.settings.service import (
+    BeamlineSettings,
+    ResultPvSettings,
+    RunSettings,
+    SpoolSettings,
+    StreamSettings,
+)
 
 __all__ = [
     "AttributeSettings",
@@ -50,6 +56,7 @@ __all__ = [
     "MonitorSettings",
     "OnsetSettings",
     "PhaseSettings",
+    "ResultPvSettings",
     "RunSettings",
     "SampleSettings",
     "ScanLogSettings",

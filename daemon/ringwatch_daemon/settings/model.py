@@ -15,7 +15,13 @@ from ringwatch_daemon.settings.frames import (
 )
 from ringwatch_daemon.settings.phases import PhaseSettings
 from ringwatch_daemon.settings.sections import Section
-from ringwatch_daemon.settings.service import BeamlineSettings, RunSettings, SpoolSettings, StreamSettings
+from ringwatch_daemon.settings.service import (
+    BeamlineSettings,
+    ResultPvSettings,
+    RunSettings,
+    SpoolSettings,
+    StreamSettings,
+)
 
 
 class Settings(Section):
@@ -38,6 +44,7 @@ class Settings(Section):
     cycler: CyclerSettings = CyclerSettings()
     cells: tuple[CellSettings, ...] = ()
     stream: StreamSettings = StreamSettings()
+    result_pvs: ResultPvSettings = ResultPvSettings()
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Settings":

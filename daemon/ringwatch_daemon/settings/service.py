@@ -56,3 +56,10 @@ class StreamSettings(Section):
     history_MiB: Positive = 64
     curve_directory: Path | None = Field(None, description="folder of the publisher's CURVE keys; switches CURVE on")
     insecure: bool = Field(False, description="allow to leave loopback without CURVE")
+
+
+class ResultPvSettings(Section):
+    """The newest results as EPICS process variables over PVA, for screens and archivers."""
+
+    prefix: str = Field("", description="what their names begin with, as RW1:; none are served when empty")
+    interval_s: Positive = Field(0.1, description="shortest time between two values of a PV")

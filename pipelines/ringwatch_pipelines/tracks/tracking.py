@@ -10,7 +10,7 @@ from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.fit.pattern_fit import PatternFit, fit_pattern, fit_with_found, shows_phase
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import FloatArray, Pattern
-from ringwatch_pipelines.results import FitState, FreePhaseTrack, PeakState, Tracked
+from ringwatch_pipelines.results import FitState, FittedCurves, FreePhaseTrack, PeakState, Tracked
 from ringwatch_pipelines.tracks.phase_tracks import blank_tracked_from_layout, tracked_from_fit
 
 _JUMP = 2.0
@@ -72,8 +72,12 @@ def track(state: TrackerState, pattern: Pattern, recipe: FitRecipe) -> tuple[Tra
     layout = _layout(state, recipe)
     state = state if state.layout is layout else TrackerState(layout=layout)
     fit = _assessed(state, _fit(state, layout, pattern))
-    tracked = tracked_from_fit(fit)
+    tracked = replace(tracked_from_fit(fit), curves=_curves(fit))
     return _next_state(state, pattern, fit, tracked), fit, tracked
+
+
+def _curves(fit: PatternFit) -> FittedCurves | None:
+    return FittedCurves(fit.model, fit.background) if fit.state.has_values else None
 
 
 def _layout(state: TrackerState, recipe: FitRecipe) -> FitLayout:

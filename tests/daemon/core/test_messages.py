@@ -7,6 +7,7 @@ from fakes import records
 from ringwatch_daemon.core.messages import SAMPLES_A_MESSAGE, STATES_A_MESSAGE, messages_from_record
 from ringwatch_daemon.core.records import FrameState, LedgerCorrection, Provenance, Record
 from ringwatch_daemon.core.wire import StreamMessage, decode, encode
+from ringwatch_pipelines.results import FittedCurves
 
 START = records.run_start()
 
@@ -61,6 +62,20 @@ def test_a_processed_frame_is_a_pattern_and_its_tracking():
     assert np.array_equal(tracking.array("lagp/peaks/area"), [10.0, 10.0, 10.0])
     assert tracking.data["cell"]["voltage_V"] == pytest.approx(0.4)
     assert tracking.data["cell"]["state"] == "KNOWN"
+
+
+def test_a_pattern_goes_out_with_its_fit_where_that_has_values():
+    record = records.frame_record(4)
+    bins = record.result.pattern.intensity.size
+    curves = FittedCurves(np.linspace(1.0, 2.0, bins), np.full(bins, np.nan))
+    fitted = replace(record, result=replace(record.result, tracked=replace(record.result.tracked, curves=curves)))
+    pattern, _ = over_the_wire(fitted)
+    assert [name for name, _ in pattern.arrays] == ["I", "I_errors", "fitted", "background"]
+    assert pattern.array("fitted").dtype == np.float32
+    assert np.allclose(pattern.array("fitted"), curves.model)
+    assert np.all(np.isnan(pattern.array("background")))
+    without, _ = over_the_wire(record)
+    assert [name for name, _ in without.arrays] == ["I", "I_errors"]
 
 
 def test_a_lost_frame_has_no_pattern_and_null_for_every_number():

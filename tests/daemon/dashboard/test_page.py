@@ -82,6 +82,35 @@ def test_the_pattern_is_the_newest_one():
     assert set(pattern["y"]) == {2.0, None}  # an empty bin has no value
 
 
+def pattern_told(**arrays):
+    model = PageModel()
+    angles = np.linspace(1.0, 5.0, 4)
+    model.take(StreamMessage("run.start", "run", 0, "run.start", -1, 1, {}, (("two_theta_deg", angles),)))
+    model.take(StreamMessage("frame.pattern", "run", 1, "frame.pattern", 0, 1, {}, tuple(arrays.items())))
+    return state_of(model)["pattern"]
+
+
+def test_the_fit_is_drawn_over_its_pattern_with_what_it_leaves_in_units_of_sigma():
+    pattern = pattern_told(
+        I=np.array([10.0, 20.0, 30.0, np.nan], np.float32),
+        I_errors=np.array([2.0, 2.0, 0.0, np.nan], np.float32),
+        fitted=np.array([8.0, 21.0, 30.0, np.nan], np.float32),
+        background=np.array([5.0, 5.0, np.nan, np.nan], np.float32),
+    )
+    assert pattern["fit"] == [8.0, 21.0, 30.0, None]
+    assert pattern["background"] == [5.0, 5.0, None, None]
+    assert pattern["residual"] == [1.0, -0.5, None, None]
+
+
+@pytest.mark.parametrize("length", [None, 3])
+def test_a_pattern_without_a_fit_over_its_bins_is_drawn_alone(length):
+    counts = np.ones(4, np.float32)
+    fit = {} if length is None else {"fitted": counts[:length], "background": counts[:length]}
+    pattern = pattern_told(I=counts, I_errors=counts, **fit)
+    assert pattern["y"] == [1.0] * 4
+    assert pattern.keys().isdisjoint({"fit", "background", "residual"})
+
+
 def test_a_wide_pattern_keeps_its_peaks():
     angles = np.linspace(1.0, 5.0, 50_000)
     intensity = np.ones(50_000, dtype=np.float32)

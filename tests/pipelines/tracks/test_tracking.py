@@ -50,6 +50,20 @@ def with_intensity(original: Pattern, intensity_of_bins) -> Pattern:
     return Pattern(original.two_theta_deg, intensity_of_bins, original.sigma, original.norm)
 
 
+def test_a_fit_leaves_its_curves_over_the_bins_of_its_pattern_and_noise_besides(after_one_frame):
+    one = pattern(Truth(), 1)
+    _, fit, tracked = track(after_one_frame, one, RECIPE)
+    counted = np.isfinite(tracked.curves.model)
+    assert np.array_equal(one.two_theta_deg[counted], fit.counted_two_theta_deg)
+    left = ((one.intensity - tracked.curves.model) / one.sigma)[counted]
+    assert left @ left == pytest.approx(fit.chi_square * fit.degrees_of_freedom, rel=1e-6)
+    lines = (tracked.curves.model - tracked.curves.background)[counted]
+    assert lines.max() > 20.0 * one.sigma[counted].max()
+    assert lines.min() > -one.sigma[counted].max()
+    empty = with_intensity(one, np.full(one.intensity.size, np.nan))
+    assert track(after_one_frame, empty, RECIPE)[2].curves is None
+
+
 BAD_PATTERNS = {
     "empty": lambda good: with_intensity(good, np.full(good.intensity.size, np.nan)),
     "dark": lambda good: with_intensity(good, np.zeros(good.intensity.size)),

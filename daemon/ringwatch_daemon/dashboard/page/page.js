@@ -39,11 +39,21 @@ function ticks([low, high], wanted) {
   return found;
 }
 
-function chart({ x, y, sigma, width, height, marks, xLabel, joined, second }) {
+function line(x, y, px, py) {
+  let drawn = "", pen = "M";
+  x.forEach((at, i) => {
+    if (y[i] === null || at === null) { pen = "M"; return; }
+    drawn += `${pen}${px(at).toFixed(1)} ${py(y[i]).toFixed(1)}`;
+    pen = "L";
+  });
+  return drawn;
+}
+
+function chart({ x, y, sigma, width, height, marks, xLabel, joined, over }) {
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
-  const spanX = extent(second ? [...x, ...second.x] : x);
+  const spanX = extent(x);
   const spread = sigma ? y.flatMap((value, i) => value === null ? [] : [value - (sigma[i] ?? 0), value + (sigma[i] ?? 0)]) : y;
-  const spanY = extent(spread);
+  const spanY = extent([...spread, ...(over ?? []).flatMap((each) => each.y)]);
   if (!spanX || !spanY) {
     svg.append(shape("text", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "nothing yet"));
     return svg;
@@ -66,19 +76,20 @@ function chart({ x, y, sigma, width, height, marks, xLabel, joined, second }) {
     line.append(shape("title", {}, `${mark.kind}: ${mark.text}`));
     svg.append(line);
   }
-  let curve = "", bars = "", dots = "", pen = "M";
+  if (joined) {
+    svg.append(shape("path", { class: "curve", d: line(x, y, px, py) }));
+    for (const each of over ?? []) svg.append(shape("path", { class: each.kind, d: line(x, each.y, px, py) }));
+    return svg;
+  }
+  let bars = "", dots = "";
   x.forEach((at, i) => {
-    if (y[i] === null || at === null) { pen = "M"; return; }
+    if (y[i] === null || at === null) return;
     const here = `${px(at).toFixed(1)} ${py(y[i]).toFixed(1)}`;
-    curve += `${pen}${here}`;
-    pen = "L";
-    if (joined) return;
     dots += `M${here}m-1.8 0a1.8 1.8 0 1 0 3.6 0a1.8 1.8 0 1 0 -3.6 0`;
     if (sigma && sigma[i] !== null)
       bars += `M${px(at).toFixed(1)} ${py(y[i] - sigma[i]).toFixed(1)}V${py(y[i] + sigma[i]).toFixed(1)}`;
   });
-  if (joined) svg.append(shape("path", { class: "curve", d: curve }));
-  else svg.append(shape("path", { class: "bars", d: bars }), shape("path", { class: "dots", d: dots }));
+  svg.append(shape("path", { class: "bars", d: bars }), shape("path", { class: "dots", d: dots }));
   return svg;
 }
 
@@ -93,10 +104,14 @@ function charts(state) {
   const marks = state.events.filter((event) => /^(ONSET_|SHORT_CIRCUIT)/.test(event.kind) && (!event.cell || event.cell === cell?.name));
   const drawn = [], wide = Math.max(320, Math.min(1400, document.body.clientWidth - 40));
   if (state.pattern) {
-    const { x, y, frame, cell: shown } = state.pattern;
+    const { x, y, frame, cell: shown, fit: model, background, residual } = state.pattern;
+    const over = model ? [{ y: background, kind: "background" }, { y: model, kind: "model" }] : [];
     const fit = state.fit ? `fit ${state.fit.state.toLowerCase()}, chi-square ${state.fit.chi_square?.toPrecision(3) ?? "-"}` : "";
-    drawn.push(card("newest pattern", `frame ${frame}${shown ? ` of ${shown}` : ""}  ${fit}`,
-      chart({ x, y, width: wide, height: 260, xLabel: "2θ (degree)", joined: true }), true));
+    const title = model ? "newest pattern, its fit and (dashed) background" : "newest pattern";
+    drawn.push(card(title, `frame ${frame}${shown ? ` of ${shown}` : ""}  ${fit}`,
+      chart({ x, y, over, width: wide, height: 260, xLabel: "2θ (degree)", joined: true }), true));
+    if (residual) drawn.push(card("what the fit leaves, in sigma", "",
+      chart({ x, y: residual, width: wide, height: 120, xLabel: "2θ (degree)", joined: true }), true));
   }
   const xLabel = `hours since ${state.zero}`;
   for (const quantity of state.quantities) {

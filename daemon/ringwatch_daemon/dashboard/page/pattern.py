@@ -1,4 +1,4 @@
-"""The newest pattern as the page draws it."""
+"""The newest pattern as the page draws it: with its fit, and what the fit leaves in units of sigma."""
 
 import math
 from typing import Any
@@ -18,6 +18,7 @@ class ShownPattern:
     def __init__(self) -> None:
         self._two_theta_deg: NDArray[Any] | None = None
         self._intensity: NDArray[Any] | None = None
+        self._beside: dict[str, NDArray[np.float64]] = {}
         self._frame = -1
         self._cell = ""
 
@@ -27,11 +28,16 @@ class ShownPattern:
 
     def take(self, message: StreamMessage) -> None:
         """Take a pattern."""
-        self._intensity = _line(dict(message.arrays).get("I"))
+        arrays = dict(message.arrays)
+        self._intensity = _line(arrays.get("I"))
+        self._beside = {} if self._intensity is None else _beside(self._intensity, arrays)
         self._frame, self._cell = message.frame, text(message.data.get("cell_name"))
 
     def state(self) -> dict[str, Any] | None:
-        """Angles and intensities; of more than some thousand bins the lowest and the highest in each stretch."""
+        """Angles, intensities and the fit; of more than some thousand bins the lowest and the highest in each stretch.
+
+        Without a fit ``fit``, ``background`` and ``residual`` are left out.
+        """
         angles, intensity = self._two_theta_deg, self._intensity
         if angles is None or intensity is None or angles.size != intensity.size:
             return None
@@ -41,7 +47,20 @@ class ShownPattern:
             "cell": self._cell,
             "x": [_number(value) for value in angles[keep]],
             "y": [_number(value) for value in intensity[keep]],
+            **{name: [_number(value) for value in values[keep]] for name, values in self._beside.items()},
         }
+
+
+def _beside(intensity: NDArray[Any], arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    """Fit, background and residual over the same bins, where all of them were told."""
+    told = [_line(arrays.get(name)) for name in ("fitted", "background", "I_errors")]
+    lines = [line.astype(np.float64) for line in told if line is not None and line.size == intensity.size]
+    if len(lines) < len(told):
+        return {}
+    fitted, background, sigma = lines
+    with np.errstate(divide="ignore", invalid="ignore"):
+        residual = (intensity - fitted) / sigma
+    return {"fit": fitted, "background": background, "residual": residual}
 
 
 def _line(array: NDArray[Any] | None) -> NDArray[Any] | None:
