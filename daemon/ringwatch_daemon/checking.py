@@ -12,7 +12,7 @@ from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_reci
 from ringwatch_daemon.settings import CyclerSettings, ScanSettings, Settings
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.analysis import Analyser
-from ringwatch_pipelines.fit.design_matrix import hump_share
+from ringwatch_pipelines.fit.fit_bins import hump_share
 from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.results import FreePhaseTrack, LinePhaseTrack, PhaseTrack
 from ringwatch_pipelines.scan_analysis import ScanAnalyser

@@ -19,7 +19,8 @@ from accuracy.courses import (
 )
 from accuracy.figures import Figure
 from ringwatch_pipelines.analysis import Analyser, Recipe
-from ringwatch_pipelines.fit.design_matrix import bins_from_pattern, design_matrix
+from ringwatch_pipelines.fit.design_matrix import design_matrix
+from ringwatch_pipelines.fit.fit_bins import bins_from_pattern
 from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.fit.pattern_fit import PatternFit, fit_pattern, layout_from_recipe
 from ringwatch_pipelines.patterns import FloatArray, Pattern

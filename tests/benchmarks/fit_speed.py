@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring import Ratio, Report, Timing, medians
 from fakes.synthetic_patterns import BINS, Truth, lagp, lioh, lithium, pattern, recipe
-from ringwatch_pipelines.fit.design_matrix import bins_from_pattern, design_matrix
+from ringwatch_pipelines.fit.design_matrix import design_matrix
+from ringwatch_pipelines.fit.fit_bins import bins_from_pattern
 from ringwatch_pipelines.fit.pattern_fit import fit_pattern, layout_from_recipe
 
 LMFIT_ROUNDS = 2

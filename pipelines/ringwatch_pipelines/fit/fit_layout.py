@@ -9,9 +9,9 @@ from ringwatch_pipelines.crystals.phases import Phase, PhaseRole, label_from_hkl
 from ringwatch_pipelines.fit.displacement import Displacement, seen_angle_from_displacement
 from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.fit.line_groups import PhaseLines, lines_of_phase
-from ringwatch_pipelines.fit.parameter_rows import FitLayout, PhaseLayout, ShapeParameters
+from ringwatch_pipelines.fit.parameter_rows import FitLayout, PhaseLayout, PhaseRows, ShapeParameters
 
-__all__ = ["FitLayout", "PhaseLayout", "ShapeParameters", "layout_from_recipe"]
+__all__ = ["FitLayout", "PhaseLayout", "PhaseRows", "ShapeParameters", "layout_from_recipe"]
 
 _LATTICE_PRIOR = {PhaseRole.FREE: 0.02, PhaseRole.LINES: 0.002}
 _LARGEST_LATTICE_CHANGE = 0.2

@@ -1,30 +1,38 @@
 """Joint Gauss-Newton for many linear and a few non-linear parameters.
 
-One symmetric product an iteration gives the normal matrix of all parameters. Its Cholesky factor, linear
-parameters first, holds both the step and the chi-square that the linear parameters would reach at the
-present shape (variable projection, Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, 413); the latter decides
-whether the last step was good. Damping (Levenberg 1944) comes in only when a step was not.
+One symmetric product gives the normal matrix of all parameters. Its Cholesky factor, linear parameters first,
+holds both the step and the chi-square that the linear parameters would reach at the present shape (variable
+projection, Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, 413); the latter decides whether the last step was
+good. Damping (Levenberg 1944) comes in only when a step was not.
+
+A group of parameters (a phase) is expanded anew only where its model bends over the step: a lattice known to
+1e-6 may move by many sigmas before its lines are other functions of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas, lapack
+from scipy.linalg import lapack
 
-from ringwatch_pipelines.fit.fit_layout import ShapeParameters
+from ringwatch_pipelines.fit.fit_layout import PhaseRows, ShapeParameters
+from ringwatch_pipelines.fit.normal_equations import Point, bounded_step, point_at
 from ringwatch_pipelines.patterns import FloatArray
 
-_RIDGE = 1e-11
-"""Relative to the scaled diagonal: lines that coincide stay solvable, with the large sigma they deserve."""
+_SMALL_BEND = 0.03
+"""Squared length, in sigmas, of what is not linear in the last step; in their scatter where the model is poor."""
 
-_SMALL_STEP = 0.03
-"""Squared length of the last step of the shape parameters, in sigmas; in their scatter where the model is poor."""
+_GROUP_PART = 0.1
+"""Part of it from which on a group is expanded anew, once any is."""
+
+_BENDING = 3.0
+"""A step of this part of the largest one is taken for wholly curved; twice to four times what it is."""
+
+_SMALL_GROWTH = 0.03
+"""Relative change of a group's intensities over which its slopes by shape, and so the sigmas, are taken as constant."""
 
 _LARGEST_DAMPING = 1e6
-
-_HOLDING_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +43,8 @@ class Solution:
     ----------
     parameters, covariance
         (parameters,) and (parameters, parameters); the covariance is the inverse of the normal matrix, never scaled.
+    expanded_at
+        (parameters,) about which the model was taken as linear at the end.
     weighted_model
         (bins,)
     chi_square
@@ -43,27 +53,11 @@ class Solution:
 
     parameters: FloatArray
     covariance: FloatArray
+    expanded_at: FloatArray
     weighted_model: FloatArray
     chi_square: float
     iterations: int
     converged: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Point:
-    """The normal equations at one set of parameters.
-
-    `scale` brings the diagonal of `matrix` to 1; `factor` is the lower Cholesky factor of the scaled matrix.
-    """
-
-    parameters: FloatArray
-    design: FloatArray
-    residual: FloatArray
-    matrix: FloatArray
-    gradient: FloatArray
-    scale: FloatArray
-    factor: FloatArray
-    objective: float
 
 
 def minimise(
@@ -72,6 +66,7 @@ def minimise(
     weighted_intensity: FloatArray,
     start: FloatArray,
     shapes: ShapeParameters,
+    groups: Sequence[PhaseRows],
     max_iterations: int,
     linear_only: bool = False,
 ) -> Solution:
@@ -83,124 +78,120 @@ def minimise(
         Gives the (parameters, bins) weighted slopes at a set of parameters; the model is linear in the first ones.
     start
         (parameters,) where any of the linear ones is 0, the first step leaves the shape alone.
+    groups
+        Parameters whose slopes do not depend on those of other groups.
     linear_only
         Leave the shape alone altogether; one step is exact then.
     """
     linear = start.size - len(shapes.names)
-    parameters, damping = start, 0.0
-    best: _Point | None = None
+    renewal = _Renewal(groups, shapes, linear)
+    best = point_at(start, design=design(start), weighted_intensity=weighted_intensity, shapes=shapes)
     # A line of no area has no slopes by its shape: a first step would follow the prior alone.
     hold_shape = linear_only or not np.all(start[:linear])
+    damping, all_move = 0.0, False
     for iteration in range(1, max_iterations + 1):
-        point = _normal_equations(design(parameters), weighted_intensity, parameters, shapes)
-        if best is None or point.objective <= best.objective + max(1e-2, 1e-9 * abs(best.objective)):
-            best, damping = point, damping / 10.0 if damping > 1e-5 else 0.0
-        else:
-            damping = max(10.0 * damping, 1e-3)
-        step = _bounded_step(best, shapes, damping, hold_shape=hold_shape)
-        if linear_only or (not hold_shape and _squared_length(best, step, linear) < _SMALL_STEP * _poverty(best)):
-            return _solution(best, step, linear, iteration, converged=True)
+        step = bounded_step(best, shapes, damping, hold_shape=hold_shape)
         if not np.all(np.isfinite(step)) or damping > _LARGEST_DAMPING:
             break
+        moving = renewal.moving(best, step, all_move=all_move or damping > 0.0)
+        if linear_only or not (hold_shape or np.any(moving)):
+            return _solution(best, step, renewal.smooth, iteration, converged=True)
+        parameters = best.parameters + np.where(moving, step, 0.0)
+        point = point_at(
+            parameters,
+            design=design(parameters),
+            weighted_intensity=weighted_intensity,
+            shapes=shapes,
+            near=(best, renewal.changed(moving)),
+        )
+        waiting = ~moving[linear:]
+        before = best.reachable(waiting)
+        if hold_shape or point.reachable(waiting) <= before + max(1e-2, 1e-9 * abs(before)):
+            best, all_move, damping = point, False, damping / 10.0 if damping > 1e-5 else 0.0
+        elif np.any(waiting):
+            # What those who waited would have gained is no more than a forecast.
+            all_move = True
+        else:
+            damping, all_move = max(10.0 * damping, 1e-3), True
         hold_shape = False
-        parameters = best.parameters + step
-    return _solution(best or point, np.zeros_like(start), linear, iteration, converged=False)
+    return _solution(best, np.zeros_like(start), renewal.smooth, iteration, converged=False)
 
 
-def _normal_equations(
-    design: FloatArray, weighted_intensity: FloatArray, parameters: FloatArray, shapes: ShapeParameters
-) -> _Point:
-    linear = parameters.size - len(shapes.names)
-    residual = weighted_intensity - parameters[:linear] @ design[:linear]
-    lower = blas.dsyrk(1.0, design.T, trans=1, lower=1)
-    matrix = np.tril(lower) + np.tril(lower, -1).T
-    gradient = design @ residual
-    departure = (shapes.mean - parameters[linear:]) / shapes.sigma
-    shape = np.arange(linear, parameters.size)
-    matrix[shape, shape] += shapes.sigma**-2
-    gradient[shape] += departure / shapes.sigma
-    diagonal = np.diagonal(matrix)
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    factor = _cholesky(matrix * np.outer(scale, scale))
-    gain, _ = lapack.dtrtrs(factor[:linear, :linear], (gradient * scale)[:linear], lower=1)
-    objective = float(residual @ residual + departure @ departure - gain @ gain)
-    return _Point(parameters, design, residual, matrix, gradient, scale, factor, objective)
+class _Renewal:
+    """Which groups of parameters are expanded anew, step by step; the last group is what all others share.
 
-
-def _cholesky(scaled: FloatArray) -> FloatArray:
-    """Lower factor; the ridge grows until the matrix is positive."""
-    ridge = _RIDGE
-    diagonal = np.arange(len(scaled))
-    while True:
-        raised = scaled.copy(order="F")
-        raised[diagonal, diagonal] += ridge
-        factor, problem = lapack.dpotrf(raised, lower=1, clean=1)
-        if problem == 0 or ridge > 1.0 or not np.all(np.isfinite(scaled)):
-            return np.asarray(factor)
-        ridge *= 100.0
-
-
-def _bounded_step(point: _Point, shapes: ShapeParameters, damping: float, *, hold_shape: bool) -> FloatArray:
-    """The step that solves the damped equations within bounds and largest steps.
-
-    A parameter that would go further is held at its limit while the others are solved for, so that one that
-    means little (the width of an absent phase) does not shorten the step of all.
+    Parameters
+    ----------
+    smooth
+        (parameters,) linear ones that belong to no group: no slope depends on them.
     """
-    linear = point.parameters.size - len(shapes.names)
-    now = point.parameters[linear:]
-    low = np.maximum(shapes.lower - now, -shapes.largest_step)
-    high = np.minimum(shapes.upper - now, shapes.largest_step)
-    held = np.full(now.shape, hold_shape)
-    shift = np.zeros_like(now)
-    for _ in range(_HOLDING_ROUNDS):
-        step = _damped_step(point, linear, damping, held, shift)
-        outside = ~held & ((step[linear:] < low) | (step[linear:] > high))
-        if not np.any(outside):
-            break
-        shift = np.where(outside, np.clip(step[linear:], low, high), shift)
-        held |= outside
-    step[linear:] = np.clip(step[linear:], low, high)
-    return step
+
+    def __init__(self, groups: Sequence[PhaseRows], shapes: ShapeParameters, linear: int) -> None:
+        self.groups, self.shapes, self.linear = groups, shapes, linear
+        self._masks = np.zeros((len(groups) + 1, linear + len(shapes.names)), dtype=bool)
+        for mask, group in zip(self._masks, groups, strict=False):
+            mask[group.index[: group.own]] = True
+        alone = ~np.any(self._masks, axis=0)
+        self.smooth = alone & (np.arange(alone.size) < linear)
+        self._masks[-1] = alone & ~self.smooth
+        # The expansion of these is of this fit; that of the others may be older than the intensities.
+        self._renewed = np.zeros(len(self._masks), dtype=bool)
+
+    def moving(self, point: Point, step: FloatArray, *, all_move: bool) -> NDArray[np.bool_]:
+        """(parameters,) those that take the step now; none where the model is linear enough over all of it.
+
+        Parameters
+        ----------
+        all_move
+            Nobody waits, unless the step is short for all: a damped step is not all of the way, however straight it is.
+        """
+        shape_step = step[self.linear :]
+        growth = np.array([_growth(group, point, step) for group in self.groups] + [0.0])
+        curved = _BENDING * np.abs(shape_step) / self.shapes.largest_step
+        bend = 1.0 if all_move else np.minimum(1.0, growth[:, None] + curved)
+        squares = point.squared_lengths(self._masks[:, self.linear :] * bend * shape_step)
+        small = _SMALL_BEND * _poverty(point)
+        bent = ~self._renewed & (growth > _SMALL_GROWTH)
+        if np.sum(squares) >= small:
+            bent |= all_move | (squares >= min(_GROUP_PART * small, np.max(squares)))
+        # What all groups share moves with all of them.
+        moved = bent | bent[-1]
+        self._renewed |= moved
+        any_moved: NDArray[np.bool_] = np.any(self._masks[moved], axis=0)
+        return any_moved | self.smooth if np.any(moved) else any_moved
+
+    def changed(self, moving: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(parameters,) rows of the design that are others once these parameters have moved."""
+        changed: NDArray[np.bool_] = moving | self._masks[-1]
+        return changed
 
 
-def _damped_step(point: _Point, linear: int, damping: float, held: NDArray[np.bool_], shift: FloatArray) -> FloatArray:
-    if damping == 0.0 and not np.any(held):
-        solution, _ = lapack.dpotrs(point.factor, point.gradient * point.scale, lower=1)
-        return np.asarray(solution * point.scale)
-    fixed = np.concatenate([np.zeros(linear, dtype=bool), held])
-    prescribed = np.concatenate([np.zeros(linear), np.where(held, shift, 0.0)])
-    gradient = np.where(fixed, prescribed / point.scale**2, point.gradient - point.matrix @ prescribed)
-    matrix = point.matrix * np.outer(point.scale, point.scale)
-    shape = np.arange(linear, fixed.size)
-    matrix[shape, shape] *= 1.0 + damping
-    matrix[fixed, :] = 0.0
-    matrix[:, fixed] = 0.0
-    matrix[fixed, fixed] = 1.0
-    solution, _ = lapack.dpotrs(_cholesky(matrix), gradient * point.scale, lower=1)
-    return np.asarray(solution * point.scale)
+def _growth(group: PhaseRows, point: Point, step: FloatArray) -> float:
+    """Relative change of the intensities of a group since its expansion."""
+    rows = group.index[: group.groups]
+    known = float(np.linalg.norm(point.parameters[rows]))
+    return float(np.linalg.norm(step[rows])) / known if known > 0.0 else np.inf
 
 
-def _squared_length(point: _Point, step: FloatArray, linear: int) -> float:
-    """Of the step of the shape parameters, in units of their joint sigma."""
-    scaled = (step / point.scale)[linear:]
-    return float(np.sum((point.factor[linear:, linear:].T @ scaled) ** 2))
-
-
-def _poverty(point: _Point) -> float:
+def _poverty(point: Point) -> float:
     """Squared residual of a bin, at least 1: a poor model's parameters scatter by so much more than their variance."""
     return max(point.objective / point.residual.size, 1.0)
 
 
-def _solution(point: _Point, step: FloatArray, linear: int, iterations: int, *, converged: bool) -> Solution:
-    """Take the last, small step, over which the model is linear."""
-    residual = point.residual - step @ point.design
+def _solution(
+    point: Point, step: FloatArray, smooth: NDArray[np.bool_], iterations: int, *, converged: bool
+) -> Solution:
+    """Take the last step, over which the model is linear."""
+    change = step @ point.design
+    residual = point.residual - change
     inverse, _ = lapack.dpotri(point.factor, lower=1)
     covariance = np.tril(inverse) + np.tril(inverse, -1).T
     covariance *= np.outer(point.scale, point.scale)
     return Solution(
         parameters=point.parameters + step,
         covariance=covariance,
-        weighted_model=point.parameters[:linear] @ point.design[:linear] + step @ point.design,
+        expanded_at=np.where(smooth, point.parameters + step, point.parameters),
+        weighted_model=point.parameters[: point.linear] @ point.design[: point.linear] + change,
         chi_square=float(residual @ residual),
         iterations=iterations,
         converged=converged,

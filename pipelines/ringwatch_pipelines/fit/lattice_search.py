@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from ringwatch_pipelines.crystals.phases import PhaseRole
-from ringwatch_pipelines.fit.design_matrix import FitBins, design_matrix
+from ringwatch_pipelines.fit.design_matrix import design_matrix
+from ringwatch_pipelines.fit.fit_bins import FitBins
 from ringwatch_pipelines.fit.fit_layout import FitLayout, PhaseLayout
 from ringwatch_pipelines.patterns import FloatArray
 
@@ -56,7 +57,7 @@ def _best_lattice(layout: FitLayout, phase: PhaseLayout, bins: FitBins, start: F
         one_step = float(np.median(np.abs(slopes) @ best)) * 2.0 * reach / (_STEPS - 1)
         heights = _peak_heights(bins, fwhm, max(0.5 * fwhm, one_step))
         trials = angles + changes @ slopes.T
-        scores = np.interp(trials, bins.angle_and_weight[0], heights, left=0.0, right=0.0) @ np.sqrt(phase.strength)
+        scores = np.interp(trials, bins.grid.angle_deg, heights, left=0.0, right=0.0) @ np.sqrt(phase.strength)
         best = best + changes[int(np.argmax(scores))]
     return best
 
@@ -74,8 +75,7 @@ def _trial_changes(free: int, reach: float) -> FloatArray:
 
 def _peak_heights(bins: FitBins, fwhm_deg: float, blunt_deg: float) -> FloatArray:
     """(used,) root of what stands above the surroundings, blunted."""
-    x, weight = bins.angle_and_weight
-    counts = weight > 0.0
+    x, weight, counts = bins.grid.angle_deg, bins.weight, bins.counts
     intensity = np.interp(x, x[counts], bins.weighted_intensity[counts] / weight[counts])
     width = (x[-1] - x[0]) / max(x.size - 1, 1)
     above = _smoothed(intensity, 0.5 * fwhm_deg / width) - _smoothed(intensity, 10.0 * fwhm_deg / width)

@@ -1,6 +1,6 @@
 """The parameters of a fit and their rows in the design matrix; fixed for a run by its recipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,43 @@ class PhaseLayout:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PhaseRows:
+    """The rows of the design matrix to which the lines of a phase add.
+
+    Parameters
+    ----------
+    index
+        Rows of the phase alone, then those that it shares with all others.
+    own
+        Number of rows of the phase alone; the first `groups` of them are linear.
+    lines
+        (lines, 3 + free) as `PhaseLayout.rows`, counted in `index`; -1 for none.
+    mixing
+        Place of `FitLayout.mixing_row` in `index`, -1 for none.
+    """
+
+    phase: PhaseLayout
+    index: NDArray[np.int64]
+    own: int
+    lines: NDArray[np.int64]
+    mixing: int
+
+    @property
+    def groups(self) -> int:
+        """Number of linear parameters."""
+        return len(self.phase.leads)
+
+
+def phase_rows(phase: PhaseLayout, *, shared: list[int], mixing_row: int) -> PhaseRows:
+    """Rows of a phase, and of the parameters that move or change the lines of all phases."""
+    own = phase.own_rows
+    index = np.concatenate([own, np.asarray(shared, dtype=np.int64)])
+    place = np.full(int(index.max()) + 2, -1, dtype=np.int64)
+    place[index] = np.arange(index.size)
+    return PhaseRows(phase=phase, index=index, own=own.size, lines=place[phase.rows], mixing=int(place[mixing_row]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FitLayout:
     """Rows: intensities of all phases, hump, reference background, Chebyshev terms, then the shape parameters.
 
@@ -107,6 +144,8 @@ class FitLayout:
         Number of linear parameters; the shape parameters follow them.
     mixing_row
         Row of the part of pseudo-Voigt in the profiles, -1 where they are Voigt profiles.
+    phase_rows
+        Of the phases that have lines in the range.
     """
 
     recipe: FitRecipe
@@ -114,6 +153,20 @@ class FitLayout:
     shapes: ShapeParameters
     linear: int
     mixing_row: int = -1
+    phase_rows: tuple[PhaseRows, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows = tuple(
+            phase_rows(phase, shared=self.shared_rows, mixing_row=self.mixing_row)
+            for phase in self.phases
+            if len(phase.rows)
+        )
+        object.__setattr__(self, "phase_rows", rows)
+
+    @property
+    def shared_rows(self) -> list[int]:
+        """Rows of the parameters that belong to no phase and yet change its lines: displacement and mixing."""
+        return [row for row in (self.displacement_row, self.mixing_row) if row >= 0]
 
     @property
     def background_rows(self) -> slice:

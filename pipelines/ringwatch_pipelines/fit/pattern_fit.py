@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ringwatch_pipelines.crystals.phases import PhaseRole
-from ringwatch_pipelines.fit.design_matrix import FitBins, bins_from_pattern, design_matrix
+from ringwatch_pipelines.fit.design_matrix import Expansion, expansion_at, weighted_design
 from ringwatch_pipelines.fit.detection import matched_significance, presence
+from ringwatch_pipelines.fit.fit_bins import FitBins, bins_from_pattern
 from ringwatch_pipelines.fit.fit_layout import FitLayout, PhaseLayout, layout_from_recipe
 from ringwatch_pipelines.fit.fit_recipe import FitRecipe, Hump, ReferenceBackground
 from ringwatch_pipelines.fit.gauss_newton import Solution, minimise
@@ -54,6 +55,9 @@ class PatternFit:
         (counted bins,) angles of the bins that count, ascending.
     model, background
         (bins of the pattern,) in the unit of its intensity; NaN in a bin that does not count.
+    expansion
+        The model's slopes, about parameters near the fitted ones; None where nothing was fitted. The next fit of a
+        series is quickest from these parameters.
     """
 
     layout: FitLayout
@@ -66,13 +70,16 @@ class PatternFit:
     counted_two_theta_deg: FloatArray
     model: FloatArray
     background: FloatArray
+    expansion: Expansion | None = None
 
     def sigma(self, row: int) -> float:
         """One standard deviation of a parameter."""
         return float(np.sqrt(self.covariance[row, row]))
 
 
-def fit_pattern(*, pattern: Pattern, layout: FitLayout, start: FloatArray | None = None) -> PatternFit:
+def fit_pattern(
+    *, pattern: Pattern, layout: FitLayout, start: FloatArray | None = None, known: Expansion | None = None
+) -> PatternFit:
     """Fit one pattern.
 
     Intensities of all lines, background, lattices, sizes and strain are refined together; the covariance is that
@@ -83,19 +90,23 @@ def fit_pattern(*, pattern: Pattern, layout: FitLayout, start: FloatArray | None
     ----------
     start
         (parameters,) of an earlier fit with the same layout, or `FitLayout.configured_start`.
+    known
+        Of an earlier fit with the same layout; it saves time where it is of the same parameters, and decides nothing.
 
     Returns
     -------
     PatternFit
         A pattern that cannot be fitted is a result with a state, not an exception.
     """
-    bins = bins_from_pattern(pattern=pattern, recipe=layout.recipe)
+    grid = None if known is None else known.grid
+    bins = bins_from_pattern(pattern=pattern, recipe=layout.recipe, grid=grid)
     if _has_too_little(bins, layout):
         return _unfitted(pattern, layout, bins)
-    solution = _cold_solution(layout, bins) if start is None else _minimised(layout, bins, start)
+    slopes = _Slopes(layout, bins, known)
+    solution = _cold_solution(slopes) if start is None else _minimised(slopes, start)
     if not solution.converged:
-        solution = _without_free_phases(layout, bins, solution)
-    return _fitted(pattern, layout, bins, solution)
+        solution = _without_free_phases(slopes, solution)
+    return _fitted(pattern, slopes, solution)
 
 
 def fit_with_found(*, pattern: Pattern, fit: PatternFit, phases: tuple[PhaseLayout, ...]) -> PatternFit:
@@ -105,22 +116,44 @@ def fit_with_found(*, pattern: Pattern, fit: PatternFit, phases: tuple[PhaseLayo
     return fit_pattern(pattern=pattern, layout=fit.layout, start=start)
 
 
-def _cold_solution(layout: FitLayout, bins: FitBins) -> Solution:
+class _Slopes:
+    """The weighted design of one pattern at any parameters; what two of them have in common is worked out once."""
+
+    def __init__(self, layout: FitLayout, bins: FitBins, known: Expansion | None) -> None:
+        self.layout, self.bins = layout, bins
+        self._known = known
+        self._last: tuple[Expansion, FloatArray] | None = None
+
+    def __call__(self, parameters: FloatArray) -> FloatArray:
+        """(parameters, used bins)."""
+        expansion = self.expansion(parameters)
+        design = weighted_design(layout=self.layout, bins=self.bins, expansion=expansion, last=self._last)
+        self._known, self._last = expansion, (expansion, design)
+        return design
+
+    def expansion(self, parameters: FloatArray) -> Expansion:
+        """Not weighted."""
+        return expansion_at(layout=self.layout, grid=self.bins.grid, parameters=parameters, known=self._known)
+
+
+def _cold_solution(slopes: _Slopes) -> Solution:
     """From the configured lattice and from the searched one; the better fit wins."""
+    layout = slopes.layout
     configured = layout.configured_start()
-    searched = searched_start(layout=layout, bins=bins, start=configured)
+    searched = searched_start(layout=layout, bins=slopes.bins, start=configured)
     moved = np.abs(searched - configured)[layout.linear :] > layout.shapes.largest_step
     starts = [configured, searched] if np.any(moved) else [configured]
-    fits = [_minimised(layout, bins, start) for start in starts]
+    fits = [_minimised(slopes, start) for start in starts]
     return min(fits, key=lambda fit: (not fit.converged, fit.chi_square))
 
 
-def _without_free_phases(layout: FitLayout, bins: FitBins, wandering: Solution) -> Solution:
+def _without_free_phases(slopes: _Slopes, wandering: Solution) -> Solution:
     """The fit at the configured lattices, where that shows that there was no phase whose lattice could be found.
 
     The shape of a phase that is absent is that of the noise, and its refinement may never settle.
     """
-    fixed = _minimised(layout, bins, layout.configured_start(), linear_only=True)
+    layout = slopes.layout
+    fixed = _minimised(slopes, layout.configured_start(), linear_only=True)
     as_good = fixed.chi_square < wandering.chi_square + _WORTH_OF_A_SHAPE * len(layout.shapes.names)
     return fixed if as_good and not _shows_free_phase(layout, fixed) else wandering
 
@@ -142,12 +175,14 @@ def shows_phase(phase: PhaseLayout, *, parameters: FloatArray, covariance: Float
     return presence(value=z, sigma=1.0) is PeakState.PRESENT
 
 
-def _minimised(layout: FitLayout, bins: FitBins, start: FloatArray, *, linear_only: bool = False) -> Solution:
+def _minimised(slopes: _Slopes, start: FloatArray, *, linear_only: bool = False) -> Solution:
+    layout = slopes.layout
     return minimise(
-        design=lambda parameters: design_matrix(layout=layout, bins=bins, parameters=parameters),
-        weighted_intensity=bins.weighted_intensity,
+        design=slopes,
+        weighted_intensity=slopes.bins.weighted_intensity,
         start=start,
         shapes=layout.shapes,
+        groups=layout.phase_rows,
         max_iterations=layout.recipe.max_iterations,
         linear_only=linear_only,
     )
@@ -160,11 +195,13 @@ def _has_too_little(bins: FitBins, layout: FitLayout) -> bool:
     return not square > _LEAST_SIGNAL**2
 
 
-def _fitted(pattern: Pattern, layout: FitLayout, bins: FitBins, solution: Solution) -> PatternFit:
+def _fitted(pattern: Pattern, slopes: _Slopes, solution: Solution) -> PatternFit:
+    layout, bins = slopes.layout, slopes.bins
     freedom = bins.counted - layout.parameters
     sound = solution.converged and bool(np.all(np.isfinite(solution.parameters)))
-    counts = bins.angle_and_weight[1] > 0.0
-    smooth = solution.parameters[layout.linear - len(bins.smooth_rows) : layout.linear] @ bins.smooth_rows
+    smooth_rows = bins.grid.smooth_rows
+    smooth = solution.parameters[layout.linear - len(smooth_rows) : layout.linear] @ smooth_rows
+    counts = bins.counts
     return PatternFit(
         layout=layout,
         state=FitState.CONVERGED if sound else FitState.NOT_CONVERGED,
@@ -173,16 +210,17 @@ def _fitted(pattern: Pattern, layout: FitLayout, bins: FitBins, solution: Soluti
         chi_square=solution.chi_square / freedom,
         degrees_of_freedom=freedom,
         iterations=solution.iterations,
-        counted_two_theta_deg=read_only(bins.angle_and_weight[0][counts]),
-        model=_in_pattern(pattern, bins, solution.weighted_model[counts] / bins.angle_and_weight[1][counts]),
-        background=_in_pattern(pattern, bins, smooth[counts]),
+        counted_two_theta_deg=read_only(bins.grid.angle_deg[counts]),
+        model=_in_pattern(pattern, bins, solution.weighted_model / np.where(counts, bins.weight, 1.0)),
+        background=_in_pattern(pattern, bins, smooth),
+        expansion=slopes.expansion(solution.expanded_at),
     )
 
 
 def _unfitted(pattern: Pattern, layout: FitLayout, bins: FitBins) -> PatternFit:
     nothing = np.full(layout.parameters, np.nan)
-    counted = bins.angle_and_weight[0][bins.angle_and_weight[1] > 0.0]
-    blank = np.full(counted.size, np.nan)
+    counted = bins.grid.angle_deg[bins.counts]
+    blank = np.full(bins.weight.size, np.nan)
     return PatternFit(
         layout=layout,
         state=FitState.TOO_FEW_COUNTS,
@@ -197,7 +235,7 @@ def _unfitted(pattern: Pattern, layout: FitLayout, bins: FitBins) -> PatternFit:
     )
 
 
-def _in_pattern(pattern: Pattern, bins: FitBins, counted_values: FloatArray) -> FloatArray:
-    values = np.full(pattern.two_theta_deg.shape, np.nan)
-    values[bins.index[bins.angle_and_weight[1] > 0.0]] = counted_values
-    return read_only(values)
+def _in_pattern(pattern: Pattern, bins: FitBins, values: FloatArray) -> FloatArray:
+    whole = np.full(pattern.two_theta_deg.shape, np.nan)
+    whole[bins.grid.used] = np.where(bins.counts, values, np.nan)
+    return read_only(whole)

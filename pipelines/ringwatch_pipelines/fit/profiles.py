@@ -19,6 +19,8 @@ _GAUSSIAN_END = 6.0
 _TERMS = 32
 _NEAR = 8.0
 """|z| from which the asymptotic series is used."""
+_AWAY = 40.0
+"""Half widths from which on a line is its tail: value and slope by the Lorentzian width, no others."""
 
 Shape = tuple[float, float, float]
 """Centre, standard deviation of the Gaussian part, half width of the Lorentzian part."""
@@ -42,33 +44,38 @@ _SCALE, _COEFFICIENTS = _weideman_coefficients(_TERMS)
 
 
 @compiled
-def _faddeeva(x: float, y: float) -> complex:
-    """w(x + iy) for y >= 0 near the centre."""
-    iz = complex(-y, x)
-    ratio = (_SCALE + iz) / (_SCALE - iz)
-    polynomial = complex(_COEFFICIENTS[_TERMS - 1], 0.0)
-    for k in range(_TERMS - 2, -1, -1):
-        polynomial = polynomial * ratio + _COEFFICIENTS[k]
-    inverse = 1.0 / (_SCALE - iz)
-    return 2.0 * polynomial * inverse * inverse + inverse / _SQRT_PI
-
-
-@compiled
 def _near(x: FloatArray, span: tuple[int, int], shape: Shape, out: FloatArray) -> None:
     """Fill `out` (4, bins) with value and slopes by centre, sigma and half width."""
     centre, sigma, hwhm = shape
     unit = 1.0 / (sigma * _SQRT_2)
     height = 1.0 / (sigma * _SQRT_2PI)
     y = hwhm * unit
-    for i in range(span[0], span[1]):
-        u = (x[i] - centre) * unit
-        w = _faddeeva(u, y)
-        z = complex(u, y)
-        slope = complex(0.0, 2.0 / _SQRT_PI) - 2.0 * z * w
-        out[0, i] = height * w.real
-        out[1, i] = -height * unit * slope.real
-        out[2, i] = -height / sigma * (w.real + (z * slope).real)
-        out[3, i] = -height * unit * slope.imag
+    first, last = span
+    angle, p, q = x[first:last], out[0, first:last], out[1, first:last]
+    by_sigma, by_hwhm = out[2, first:last], out[3, first:last]
+    # Powers outside and bins inside, in real arithmetic: the compiler uses vector instructions.
+    c, d = by_sigma, by_hwhm
+    for i in range(angle.size):
+        u = (angle[i] - centre) * unit
+        below = 1.0 / ((_SCALE + y) ** 2 + u * u)
+        c[i], d[i] = (_SCALE**2 - y * y - u * u) * below, 2.0 * _SCALE * u * below
+        p[i], q[i] = _COEFFICIENTS[_TERMS - 1], 0.0
+    for k in range(_TERMS - 2, -1, -1):
+        term = _COEFFICIENTS[k]
+        for i in range(angle.size):
+            p[i], q[i] = p[i] * c[i] - q[i] * d[i] + term, p[i] * d[i] + q[i] * c[i]
+    for i in range(angle.size):
+        u = (angle[i] - centre) * unit
+        below = 1.0 / ((_SCALE + y) ** 2 + u * u)
+        a, b = (_SCALE + y) * below, u * below  # 1 / (L - iz)
+        # w = 2 p / (L - iz)^2 + 1 / (sqrt(pi) (L - iz)); w' = 2 i / sqrt(pi) - 2 z w
+        square_re, square_im = 2.0 * (a * a - b * b), 4.0 * a * b
+        w_re = p[i] * square_re - q[i] * square_im + a / _SQRT_PI
+        w_im = p[i] * square_im + q[i] * square_re + b / _SQRT_PI
+        slope_re, slope_im = -2.0 * (u * w_re - y * w_im), 2.0 / _SQRT_PI - 2.0 * (u * w_im + y * w_re)
+        p[i], q[i] = height * w_re, -height * unit * slope_re
+        by_sigma[i] = -height / sigma * (w_re + u * slope_re - y * slope_im)
+        by_hwhm[i] = -height * unit * slope_im
 
 
 @compiled
@@ -104,15 +111,15 @@ def _far(x: FloatArray, span: tuple[int, int], shape: Shape, out: FloatArray) ->
 
 
 @compiled
-def _profile(x: FloatArray, shape: Shape, out: FloatArray) -> None:
+def _profile(x: FloatArray, span: tuple[int, int], shape: Shape, out: FloatArray) -> None:
     centre, sigma, hwhm = shape
     reach_square = 2.0 * (_NEAR * sigma) ** 2 - hwhm * hwhm
     reach = math.sqrt(reach_square) if reach_square > 0.0 else 0.0
-    first = int(np.searchsorted(x, centre - reach))
-    last = int(np.searchsorted(x, centre + reach))
-    _far(x, (0, first), shape, out)
+    first = max(span[0], int(np.searchsorted(x, centre - reach)))
+    last = min(span[1], int(np.searchsorted(x, centre + reach)))
+    _far(x, (span[0], first), shape, out)
     _near(x, (first, last), shape, out)
-    _far(x, (last, x.size), shape, out)
+    _far(x, (last, span[1]), shape, out)
 
 
 def voigt(*, x: FloatArray, centre: float, sigma: float, hwhm: float) -> FloatArray:
@@ -133,7 +140,7 @@ def voigt(*, x: FloatArray, centre: float, sigma: float, hwhm: float) -> FloatAr
         (4, bins): value, and its derivatives by centre, sigma and hwhm.
     """
     out = np.empty((4, x.size))
-    _profile(x, (centre, sigma, hwhm), out)
+    _profile(x, (0, x.size), (centre, sigma, hwhm), out)
     return out
 
 
@@ -169,16 +176,31 @@ def pseudo_voigt(*, x: FloatArray, centre: float, sigma: float, hwhm: float) -> 
 
 
 @compiled
+def _tail(x: FloatArray, span: tuple[int, int], shape: Shape, out: FloatArray) -> None:
+    """Value and slope by half width, rows 0 and 3: a Lorentzian, which a Gaussian widens by its second derivative."""
+    centre, sigma, hwhm = shape
+    widening, square = 3.0 * sigma * sigma, hwhm * hwhm
+    first, last = span
+    angle, value, by_hwhm = x[first:last], out[0, first:last], out[3, first:last]
+    for i in range(angle.size):
+        u = angle[i] - centre
+        inverse = 1.0 / (u * u + square)
+        lorentz = hwhm * inverse / math.pi
+        value[i] = lorentz * (1.0 + widening * inverse)
+        by_hwhm[i] = (u * u - square) * inverse * inverse / math.pi
+
+
+@compiled
 def add_lines(  # noqa: PLR0917 - compiled functions take no keyword-only arguments
     design: FloatArray,
-    bins: FloatArray,
+    angle: FloatArray,
     lines: FloatArray,
     rows: NDArray[np.int64],
     slopes: FloatArray,
     mixing: float,
     mixing_row: int,
 ) -> None:
-    """Add every line, and its slopes by the parameters that move or widen it, to a weighted design matrix.
+    """Add every line, and its slopes by the parameters that move or widen it, to a design matrix.
 
     A line is ``(1 - mixing) Voigt + mixing pseudo-Voigt``. The slopes by place and width are those of the Voigt, which
     the pseudo-Voigt's equal to a per cent.
@@ -187,8 +209,8 @@ def add_lines(  # noqa: PLR0917 - compiled functions take no keyword-only argume
     ----------
     design
         (parameters, bins) is added to.
-    bins
-        (2, bins) scattering angle, ascending, and 1 / sigma, which is 0 for a bin that does not count.
+    angle
+        (bins,) scattering angle, ascending.
     lines
         (lines, 5) centre, sigma, hwhm, the line's share in its linear parameter, and the value of that parameter.
     rows
@@ -199,27 +221,33 @@ def add_lines(  # noqa: PLR0917 - compiled functions take no keyword-only argume
     mixing, mixing_row
         Part of the pseudo-Voigt, and its row; -1 for Voigt profiles alone.
     """
-    profile, other = np.empty((4, bins.shape[1])), np.empty(bins.shape[1])
+    bins = angle.size
+    profile, other = np.empty((4, bins)), np.empty(bins)
     for j in range(len(lines)):
         shape = (lines[j, 0], lines[j, 1], lines[j, 2])
-        _profile(bins[0], shape, profile)
+        reach = _AWAY * (0.5 * _FWHM_PER_SIGMA * shape[1] + shape[2])
+        first = int(np.searchsorted(angle, shape[0] - reach))
+        last = int(np.searchsorted(angle, shape[0] + reach))
+        _tail(angle, (0, first), shape, profile)
+        _profile(angle, (first, last), shape, profile)
+        _tail(angle, (last, bins), shape, profile)
         area = lines[j, 3] * lines[j, 4]
         if mixing_row >= 0:
             other[:] = -profile[0]
-            _add_pseudo_voigt(bins[0], shape, other)
-            _add_row(design, rows[j, 0], bins[1], other, lines[j, 3] * mixing)
-            _add_row(design, mixing_row, bins[1], other, area)
-        _add_row(design, rows[j, 0], bins[1], profile[0], lines[j, 3])
-        _add_row(design, rows[j, 1], bins[1], profile[2], area * slopes[j, 0])
-        _add_row(design, rows[j, 2], bins[1], profile[3], area * slopes[j, 1])
+            _add_pseudo_voigt(angle, shape, other)
+            _add_row(design, rows[j, 0], (0, bins), other, lines[j, 3] * mixing)
+            _add_row(design, mixing_row, (0, bins), other, area)
+        _add_row(design, rows[j, 0], (0, bins), profile[0], lines[j, 3])
+        _add_row(design, rows[j, 1], (first, last), profile[2], area * slopes[j, 0])
+        _add_row(design, rows[j, 2], (0, bins), profile[3], area * slopes[j, 1])
         for k in range(3, rows.shape[1]):
-            _add_row(design, rows[j, k], bins[1], profile[1], area * slopes[j, k - 1])
+            _add_row(design, rows[j, k], (first, last), profile[1], area * slopes[j, k - 1])
 
 
 @compiled
-def _add_row(design: FloatArray, row: int, weight: FloatArray, values: FloatArray, factor: float) -> None:
+def _add_row(design: FloatArray, row: int, span: tuple[int, int], values: FloatArray, factor: float) -> None:
     if row < 0 or factor == 0.0:
         return
-    target = design[row]
-    for i in range(values.size):
-        target[i] += factor * weight[i] * values[i]
+    target, added = design[row, span[0] : span[1]], values[span[0] : span[1]]
+    for i in range(added.size):
+        target[i] += factor * added[i]

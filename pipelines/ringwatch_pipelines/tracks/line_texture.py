@@ -6,8 +6,8 @@ import numpy as np
 
 from ringwatch_pipelines.crystals.phases import Phase, label_from_hkl
 from ringwatch_pipelines.errors import PhaseError
-from ringwatch_pipelines.fit.design_matrix import line_positions, line_widths, shape_values
 from ringwatch_pipelines.fit.fit_layout import FitLayout, PhaseLayout
+from ringwatch_pipelines.fit.line_shapes import lines_at
 from ringwatch_pipelines.fit.pattern_fit import PatternFit
 from ringwatch_pipelines.fit.profiles import voigt
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis
@@ -145,11 +145,14 @@ def line_from_fit(fit: PatternFit, *, phase: str, label: str, two_theta_deg: Flo
         The fit has no such line.
     """
     layout, line = line_of_layout(fit.layout, phase=phase, label=label)
-    _, inverse_size_per_nm, squared_strain = shape_values(layout=layout, parameters=fit.parameters)
-    centre, _ = line_positions(recipe=fit.layout.recipe, layout=layout, parameters=fit.parameters)
-    sigma, hwhm = line_widths(layout=layout, inverse_size_per_nm=inverse_size_per_nm, squared_strain=squared_strain)
+    lines = lines_at(recipe=fit.layout.recipe, layout=layout, parameters=fit.parameters)
     area = float(fit.parameters[layout.rows[line, 0]] * layout.share[line])
-    shape = voigt(x=two_theta_deg, centre=float(centre[line]), sigma=float(sigma[line]), hwhm=float(hwhm[line]))
+    shape = voigt(
+        x=two_theta_deg,
+        centre=float(lines.centre_deg[line]),
+        sigma=float(lines.sigma_deg[line]),
+        hwhm=float(lines.hwhm_deg[line]),
+    )
     return area, shape[0]
 
 

@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 
 from ringwatch_pipelines.crystals.phases import PhaseRole
 from ringwatch_pipelines.errors import PhaseError
-from ringwatch_pipelines.fit.design_matrix import line_positions, line_widths, shape_values
 from ringwatch_pipelines.fit.detection import matched_significance, presence, ratio_from_areas, upper_limit
 from ringwatch_pipelines.fit.fit_layout import FitLayout, PhaseLayout
+from ringwatch_pipelines.fit.line_shapes import LineShapes, lines_at
 from ringwatch_pipelines.fit.pattern_fit import PatternFit
 from ringwatch_pipelines.fit.significance import significance_of_phase
-from ringwatch_pipelines.fit.peak_widths import fwhm_from_voigt
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.results import (
     Estimate,
@@ -58,17 +57,18 @@ def blank_tracked_from_layout(layout: FitLayout, state: FitState, *, chi_square:
 
 
 def _phase_track(fit: PatternFit, layout: PhaseLayout) -> PhaseTrack:
+    lines = lines_at(recipe=fit.layout.recipe, layout=layout, parameters=fit.parameters)
+    seen = _seen_lines(fit, lines)
     match layout.phase.role:
         case PhaseRole.FREE:
-            return _free_phase(fit, layout)
+            return _free_phase(fit, layout, lines, seen[layout.leads])
         case PhaseRole.LINES:
-            return _line_phase(fit, layout)
+            return _line_phase(fit, layout, seen[layout.leads])
         case PhaseRole.REFERENCE:
-            return _reference_phase(fit, layout)
+            return _reference_phase(fit, layout, seen)
 
 
-def _free_phase(fit: PatternFit, layout: PhaseLayout) -> FreePhaseTrack:
-    seen = _seen_lines(fit, layout)[layout.leads]
+def _free_phase(fit: PatternFit, layout: PhaseLayout, lines: LineShapes, seen: NDArray[np.bool_]) -> FreePhaseTrack:
     state = _joint_presence(fit, layout, seen)
     known = state is PeakState.PRESENT
     return FreePhaseTrack(
@@ -77,12 +77,11 @@ def _free_phase(fit: PatternFit, layout: PhaseLayout) -> FreePhaseTrack:
         lattice=_lattice(fit, layout, known=known),
         size_nm=_size(fit, layout) if known else Estimate(),
         strain=_strain(fit, layout) if known else Estimate(),
-        peaks=_peaks(fit, layout, seen, known=known),
+        peaks=_peaks(fit, layout, lines, seen, known=known),
     )
 
 
-def _line_phase(fit: PatternFit, layout: PhaseLayout) -> LinePhaseTrack:
-    seen = _seen_lines(fit, layout)[layout.leads]
+def _line_phase(fit: PatternFit, layout: PhaseLayout, seen: NDArray[np.bool_]) -> LinePhaseTrack:
     areas = {
         label: _estimate(fit, layout.first_row + index) if seen[index] else Estimate()
         for index, label in enumerate(layout.labels)
@@ -103,9 +102,8 @@ def _line_phase(fit: PatternFit, layout: PhaseLayout) -> LinePhaseTrack:
     )
 
 
-def _reference_phase(fit: PatternFit, layout: PhaseLayout) -> ReferencePhaseTrack:
-    seen = _seen_lines(fit, layout) & (layout.share >= _SEEN_STRENGTH)
-    if not np.any(seen):
+def _reference_phase(fit: PatternFit, layout: PhaseLayout, seen: NDArray[np.bool_]) -> ReferencePhaseTrack:
+    if not np.any(seen & (layout.share >= _SEEN_STRENGTH)):
         return _blank_reference(layout)
     amount, significance = _estimate(fit, layout.first_row), significance_of_phase(fit=fit, layout=layout)
     return ReferencePhaseTrack(
@@ -138,20 +136,12 @@ def _ratio(fit: PatternFit, layout: PhaseLayout, areas: dict[str, Estimate]) -> 
     return ratio_from_areas(areas=fit.parameters[rows], covariance=fit.covariance[np.ix_(rows, rows)])
 
 
-def _seen_lines(fit: PatternFit, layout: PhaseLayout) -> NDArray[np.bool_]:
+def _seen_lines(fit: PatternFit, lines: LineShapes) -> NDArray[np.bool_]:
     """(lines,) whether a bin that counts lies within half a FWHM of the line."""
-    centre, fwhm = _positions_and_widths(fit, layout)
-    counted = fit.counted_two_theta_deg
+    centre, counted = lines.centre_deg, fit.counted_two_theta_deg
     nearest = np.searchsorted(counted, centre).clip(1, counted.size - 1)
     distance = np.minimum(np.abs(counted[nearest] - centre), np.abs(counted[nearest - 1] - centre))
-    return np.asarray(distance <= 0.5 * fwhm)
-
-
-def _positions_and_widths(fit: PatternFit, layout: PhaseLayout) -> tuple[FloatArray, FloatArray]:
-    _, inverse_size, squared_strain = shape_values(layout=layout, parameters=fit.parameters)
-    centre, _ = line_positions(recipe=fit.layout.recipe, layout=layout, parameters=fit.parameters)
-    sigma, hwhm = line_widths(layout=layout, inverse_size_per_nm=inverse_size, squared_strain=squared_strain)
-    return centre, fwhm_from_voigt(sigma=sigma, hwhm=hwhm)
+    return np.asarray(distance <= 0.5 * lines.fwhm_deg)
 
 
 def _joint_presence(fit: PatternFit, layout: PhaseLayout, seen: NDArray[np.bool_]) -> PeakState:
@@ -192,16 +182,18 @@ def _strain(fit: PatternFit, layout: PhaseLayout) -> Estimate:
     return Estimate(value, float(np.sqrt(value**2 + square.sigma)) - value)
 
 
-def _peaks(fit: PatternFit, layout: PhaseLayout, seen: NDArray[np.bool_], *, known: bool) -> PeakTable:
+def _peaks(
+    fit: PatternFit, layout: PhaseLayout, lines: LineShapes, seen: NDArray[np.bool_], *, known: bool
+) -> PeakTable:
     groups = _in_range(fit.layout, layout)
     leads, rows = layout.leads[groups], layout.first_row + groups
-    centre, fwhm = _positions_and_widths(fit, layout)
+    centre, fwhm = lines.centre_deg, lines.fwhm_deg
     measured = seen[groups]
     present = np.full(groups.shape, known)
     return PeakTable(
         hkl=layout.hkl[leads],
         two_theta_deg=np.where(present, centre[leads], np.nan),
-        two_theta_errors_deg=np.where(present, _position_sigma(fit, layout)[leads], np.nan),
+        two_theta_errors_deg=np.where(present, _position_sigma(fit, layout, lines)[leads], np.nan),
         shift_deg=np.where(present, (centre - layout.two_theta_deg)[leads], np.nan),
         area=np.where(measured, fit.parameters[rows], np.nan),
         area_errors=np.where(measured, np.sqrt(np.diagonal(fit.covariance)[rows]), np.nan),
@@ -209,11 +201,10 @@ def _peaks(fit: PatternFit, layout: PhaseLayout, seen: NDArray[np.bool_], *, kno
     )
 
 
-def _position_sigma(fit: PatternFit, layout: PhaseLayout) -> FloatArray:
+def _position_sigma(fit: PatternFit, layout: PhaseLayout, lines: LineShapes) -> FloatArray:
     """(lines,) from the covariance of the lattice and of the displacement."""
-    rows = layout.rows[0, 3:]
-    _, slopes = line_positions(recipe=fit.layout.recipe, layout=layout, parameters=fit.parameters)
-    variance = np.einsum("lp,pq,lq->l", slopes, fit.covariance[np.ix_(rows, rows)], slopes)
+    rows, slopes = layout.rows[0, 3:], lines.by_position
+    variance = np.sum(slopes @ fit.covariance[np.ix_(rows, rows)] * slopes, axis=1)
     return np.asarray(np.sqrt(variance))
 
 

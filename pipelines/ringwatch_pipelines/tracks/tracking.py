@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ringwatch_pipelines.crystals.phases import PhaseRole
+from ringwatch_pipelines.fit.design_matrix import Expansion
 from ringwatch_pipelines.fit.fit_layout import FitLayout, PhaseLayout, layout_from_recipe
 from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.fit.pattern_fit import PatternFit, fit_pattern, fit_with_found, shows_phase
@@ -34,8 +35,12 @@ class TrackerState:
     ----------
     layout
         Rows of the parameters, built with the first frame.
-    two_theta_deg, parameters, chi_square
-        The last good fit.
+    two_theta_deg, chi_square
+        Of the last good fit.
+    parameters
+        Where the next fit starts: near those of the last good one.
+    expansion
+        Of the last good fit; it saves time, and decides nothing.
     misfits
         Fits in a row since then that did not converge or jumped in chi-square.
     """
@@ -45,6 +50,7 @@ class TrackerState:
     parameters: FloatArray | None = None
     chi_square: float = float("nan")
     misfits: int = 0
+    expansion: Expansion | None = None
 
 
 def blank_tracked(recipe: FitRecipe, fit_state: FitState) -> Tracked:
@@ -91,7 +97,7 @@ def _fit(state: TrackerState, layout: FitLayout, pattern: Pattern) -> PatternFit
     start = _warm_start(state, pattern)
     if start is None:
         return fit_pattern(pattern=pattern, layout=layout, start=None if search else layout.configured_start())
-    fit = fit_pattern(pattern=pattern, layout=layout, start=start)
+    fit = fit_pattern(pattern=pattern, layout=layout, start=start, known=state.expansion)
     absent = _absent_phases(layout, start)
     if absent and (_has_grown(state, fit) or _shows_any(absent, fit)):
         fit = _better(fit, fit_with_found(pattern=pattern, fit=fit, phases=absent))
@@ -175,6 +181,7 @@ def _next_state(state: TrackerState, pattern: Pattern, fit: PatternFit, tracked:
         parameters=_next_start(fit, tracked),
         chi_square=fit.chi_square,
         misfits=0,
+        expansion=fit.expansion,
     )
 
 
@@ -186,8 +193,9 @@ def _is_good_start(tracked: Tracked) -> bool:
 
 
 def _next_start(fit: PatternFit, tracked: Tracked) -> FloatArray:
-    """The fit's parameters; an absent phase goes back to its configured lattice, since the fitted one is noise."""
-    start, configured = fit.parameters.copy(), fit.layout.configured_start()
+    """Where the fit's slopes are known; an absent phase is back at its configured lattice: the fitted one is noise."""
+    start = (fit.parameters if fit.expansion is None else fit.expansion.parameters).copy()
+    configured = fit.layout.configured_start()
     for layout, phase in zip(fit.layout.phases, tracked.phases, strict=True):
         if isinstance(phase, FreePhaseTrack) and phase.state is not PeakState.PRESENT:
             start[layout.own_rows] = configured[layout.own_rows]

@@ -8,7 +8,7 @@ from scipy.special import voigt_profile
 from threadpoolctl import threadpool_limits
 
 from fakes.synthetic_patterns import Truth, axis_deg, intensity, lagp, lithium, noisy, recipe
-from ringwatch_pipelines.fit.design_matrix import hump_share
+from ringwatch_pipelines.fit.fit_bins import hump_share
 from ringwatch_pipelines.fit.fit_recipe import FitRecipe, Hump, ReferenceBackground
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.results import Estimate, FitState
