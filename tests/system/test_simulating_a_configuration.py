@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fakes.ioc import running_ioc
-from fakes.service import PROGRAM, assert_whole, serving, texts
+from fakes.service import PROGRAM, assert_whole, serving, texts, wait_until
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -94,6 +94,8 @@ decimal = ","
 header_line = 3
 [stream]
 enabled = false
+[result_pvs]
+prefix = "OWN:RW:"
 """
 
 
@@ -107,7 +109,7 @@ def write_beamline(folder: Path, text: str = CONFIGURATION) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The file of a run, and what was true of it."""
+    """The file of a run, what was true of it, its folder, and the lattice that its PV told last."""
     folder = tmp_path_factory.mktemp("own")
     configuration = write_beamline(folder)
     program = (*PROGRAM, "simulate", str(configuration))
@@ -120,13 +122,15 @@ def run(tmp_path_factory):
         daemon.wait_heard("STATUS=connected")
         ioc.put("cam:Acquire", 1)
         daemon.wait_rows(lambda ids: ids.size == FRAMES, "all frames")
+        wait_until(lambda: ioc.get("RW:Frame:Row") == FRAMES - 1, "the newest frame as a PV")
+        told_A = float(ioc.get("RW:Ni:A"))
         assert daemon.stop() == 0, daemon.log
     truth = (folder / "runs" / "run-simulated.truth.jsonl").read_text().splitlines()
-    return output, [json.loads(line) for line in truth], folder
+    return output, [json.loads(line) for line in truth], folder, told_A
 
 
 def test_frames_of_the_own_detector_come_under_its_own_names_and_are_all_used(run):
-    output, truth, _ = run
+    output, truth, *_ = run
     assert len(truth) == FRAMES
     assert_whole(output)
     with h5py.File(output) as file:
@@ -140,7 +144,7 @@ def test_frames_of_the_own_detector_come_under_its_own_names_and_are_all_used(ru
 
 
 def test_the_rings_lie_where_the_own_calibration_puts_them(run):
-    output, _, _ = run
+    output, *_ = run
     (verdict,) = [
         text for kind, text in zip(texts(output, "kind"), texts(output, "text"), strict=True) if "RING" in kind
     ]
@@ -149,7 +153,7 @@ def test_the_rings_lie_where_the_own_calibration_puts_them(run):
 
 @pytest.mark.parametrize("phase", ["ni", "lab6"])
 def test_the_lattice_of_each_own_phase_is_found_again_within_its_errors(run, phase):
-    output, truth, _ = run
+    output, truth, *_ = run
     with h5py.File(output) as file:
         tracked = file[f"entry/tracking/{phase}"]
         a_A, sigma_A = tracked["a"][()], tracked["a_errors"][()]
@@ -162,8 +166,14 @@ def test_the_lattice_of_each_own_phase_is_found_again_within_its_errors(run, pha
     assert np.all(np.abs(true_A / {"ni": 3.5238, "lab6": 4.1569}[phase] - 1.0) > 5 * sigma_A / a_A)
 
 
+def test_the_newest_lattice_is_a_pv_beside_those_of_the_detector(run):
+    output, *_, told_A = run
+    with h5py.File(output) as file:
+        assert told_A == file["entry/tracking/ni/a"][-1]
+
+
 def test_the_own_table_of_the_cycler_is_understood(run):
-    output, truth, folder = run
+    output, truth, folder, _ = run
     table = (folder / "own cycler.csv").read_bytes().decode("utf-8")
     assert table.splitlines()[2] == "Zeit;Ewe;I;Zyklus"
     with h5py.File(output) as file:
