@@ -39,12 +39,12 @@ function ticks([low, high], wanted) {
   return found;
 }
 
-function line(x, y, px, py) {
+function line(x, y, px, py, asDots) {
   let drawn = "", pen = "M";
   x.forEach((at, i) => {
     if (y[i] === null || at === null) { pen = "M"; return; }
-    drawn += `${pen}${px(at).toFixed(1)} ${py(y[i]).toFixed(1)}`;
-    pen = "L";
+    drawn += `${pen}${px(at).toFixed(1)} ${py(y[i]).toFixed(1)}${asDots ? "h0" : ""}`;
+    pen = asDots ? "M" : "L";
   });
   return drawn;
 }
@@ -77,7 +77,8 @@ function chart({ x, y, sigma, width, height, marks, xLabel, joined, over }) {
     svg.append(line);
   }
   if (joined) {
-    svg.append(shape("path", { class: "curve", d: line(x, y, px, py) }));
+    const asDots = Boolean(over?.length);
+    svg.append(shape("path", { class: asDots ? "counts" : "curve", d: line(x, y, px, py, asDots) }));
     for (const each of over ?? []) svg.append(shape("path", { class: each.kind, d: line(x, each.y, px, py) }));
     return svg;
   }
