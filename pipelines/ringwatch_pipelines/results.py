@@ -185,6 +185,12 @@ class Tracked:
     texture: tuple[TextureTrack, ...] = ()
     curves: FittedCurves | None = None
     """None where the fit has no values."""
+    later_s: tuple[tuple[str, float], ...] = ()
+    """Of phases in a scan: how much later than its middle their lines were measured; empty for a frame."""
+
+    def measured_later_s(self, phase: str) -> float:
+        """How much later than the time of the pattern the lines of a phase were measured; 0 in a frame."""
+        return dict(self.later_s).get(phase, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

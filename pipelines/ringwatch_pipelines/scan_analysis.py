@@ -1,11 +1,13 @@
 """Scan in, result out: the same fit and tracks as for frames, without an integration before them."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ringwatch_pipelines.crystals.phases import Phase
+from ringwatch_pipelines.cell.timeline import BoolArray
+from ringwatch_pipelines.crystals.phases import Phase, label_from_hkl
 from ringwatch_pipelines.errors import PatternError
 from ringwatch_pipelines.fit.fit_recipe import FitRecipe
 from ringwatch_pipelines.frames import Frame
@@ -63,6 +65,7 @@ class ScanAnalyser:
         self._tracker = TrackerState()
         self._onsets = OnsetWatch(recipe.onset)
         self._told: set[str] = set()
+        self._phase_times: tuple[tuple[str, float], ...] = ()
 
     def begin(self, scan: Scan) -> None:
         """Take the angles of the run from its first scan.
@@ -101,12 +104,30 @@ class ScanAnalyser:
         fit = self._recipe.fit
         return () if fit is None else tuple((phase.name, self._phase_at(phase, fit)) for phase in fit.phases)
 
+    @property
+    def lines_measured_at(self) -> Mapping[str, Mapping[str, float]]:
+        """The same for each line that lies in the scan, by its phase and its Miller indices written together."""
+        fit = self._recipe.fit
+        return {} if fit is None else {phase.name: self._lines_at(phase, fit) for phase in fit.phases}
+
     def _phase_at(self, phase: Phase, fit: FitRecipe) -> float:
-        hkl, weight = phase.reflections.hkl, phase.reflections.relative_intensity
-        two_theta_deg, _ = phase.lattice.two_theta_deg(hkl=hkl, wavelength_m=fit.wavelength_m)
+        two_theta_deg, seen = self._lines_of(phase, fit)
+        weight = phase.reflections.relative_intensity * seen
+        return float(np.average(self._measured_at(two_theta_deg), weights=weight)) if weight.any() else 0.5
+
+    def _lines_at(self, phase: Phase, fit: FitRecipe) -> dict[str, float]:
+        two_theta_deg, seen = self._lines_of(phase, fit)
+        times = self._measured_at(two_theta_deg).tolist()
+        lines = zip(phase.reflections.hkl, times, seen, strict=True)
+        return {label_from_hkl(hkl): at for hkl, at, inside in lines if inside}
+
+    @staticmethod
+    def _lines_of(phase: Phase, fit: FitRecipe) -> tuple[FloatArray, BoolArray]:
+        """(lines,) angles of the configured lattice, and which of them the fit sees."""
+        two_theta_deg, _ = phase.lattice.two_theta_deg(hkl=phase.reflections.hkl, wavelength_m=fit.wavelength_m)
         low_deg, high_deg = fit.two_theta_range_deg
-        seen = (two_theta_deg >= low_deg) & (two_theta_deg <= high_deg) & (weight > 0)
-        return float(np.average(self._measured_at(two_theta_deg[seen]), weights=weight[seen])) if seen.any() else 0.5
+        seen = (two_theta_deg >= low_deg) & (two_theta_deg <= high_deg) & (phase.reflections.relative_intensity > 0)
+        return two_theta_deg, seen
 
     def _measured_at(self, two_theta_deg: FloatArray) -> FloatArray:
         angles = self.axis.two_theta_deg
@@ -143,7 +164,7 @@ class ScanAnalyser:
             sums = sums_from_scan(frame, axis=self.axis, monitor=monitor)
         except PatternError as error:
             return FrameResult(refusal=Refusal.WRONG_SHAPE, text=str(error))
-        tracked = self._track(sums, timestamp_ns)
+        tracked = replace(self._track(sums, timestamp_ns), later_s=self._later_s(frame))
         return FrameResult(
             sums=sums,
             pattern=pattern_from_sums(sums=sums, axis=self.axis),
@@ -160,6 +181,13 @@ class ScanAnalyser:
         pattern = pattern_from_sums(sums=whole, axis=self.axis)
         self._tracker, _, tracked = track(self._tracker, pattern, self._recipe.fit)
         return tracked
+
+    def _later_s(self, scan: Scan) -> tuple[tuple[str, float], ...]:
+        """How much later than the middle of the scan each phase was measured; where only one moment is known, then."""
+        if not np.isfinite(scan.exposure_s):
+            return ()
+        self._phase_times = self._phase_times or self.phases_measured_at
+        return tuple((name, (share - 0.5) * scan.exposure_s) for name, share in self._phase_times)
 
     def _monitor(self, scan: Scan) -> float:
         reference = self._recipe.monitor_reference

@@ -158,6 +158,11 @@ class SeveralScannedCells:
         """The same for each phase of any cell."""
         return tuple(dict(pair for one in self._analysers.values() for pair in one.phases_measured_at).items())
 
+    @property
+    def lines_measured_at(self) -> Mapping[str, Mapping[str, float]]:
+        """The same for each line of each phase; see `ScanAnalyser.lines_measured_at`."""
+        return {name: lines for one in self._analysers.values() for name, lines in one.lines_measured_at.items()}
+
     def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
         """The tracks of a scan that was not fitted: every phase, line and peak of any cell, without values."""
         return union_of_tracks(analyser.blank(fit_state) for analyser in self._analysers.values())

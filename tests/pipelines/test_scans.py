@@ -134,6 +134,25 @@ def test_each_phase_is_measured_when_its_lines_are():
     # Lines at 2.708 and 3.830 degree, of which the first is stronger: nearer to the end of a falling scan.
     assert name == "li"
     assert (4.5 - 3.830) / 2.5 < share < (4.5 - 2.708) / 2.5
+    lines = analyser.lines_measured_at["li"]
+    assert lines["110"] == pytest.approx((4.5 - 2.708) / 2.5, abs=1e-3)
+    assert lines["200"] == pytest.approx((4.5 - 3.830) / 2.5, abs=1e-3)
+    assert "211" not in lines
+
+
+@pytest.mark.parametrize(("sweep", "sign"), [(Sweep.RISING, -1), (Sweep.FALLING, 1), (Sweep.TOGETHER, 0)])
+def test_a_fitted_phase_knows_how_much_later_than_the_middle_its_lines_were_measured(sweep, sign):
+    two_lines = replace(recipe(lithium()), two_theta_range_deg=(2.0, 4.5))
+    first = scan_of(np.linspace(2.0, 4.5, 251))
+    analyser = ScanAnalyser(ScanRecipe(wavelength_m=two_lines.wavelength_m, fit=two_lines, sweep=sweep))
+    analyser.begin(first)
+    later_s = analyser.analyse(first, timestamp_ns=first.timestamp_ns).tracked.measured_later_s("li")
+    [(_, share)] = analyser.phases_measured_at
+    assert later_s == pytest.approx((share - 0.5) * 3600.0)
+    # The stronger line lies at 2.708 degree, in the lower half of the scan.
+    assert np.sign(later_s) == sign
+    at_once = scan_of(first.two_theta_deg, end_ns=first.start_ns)
+    assert analyser.analyse(at_once, timestamp_ns=first.start_ns).tracked.measured_later_s("li") == 0.0
 
 
 def test_a_scan_that_ends_before_it_starts_is_none():

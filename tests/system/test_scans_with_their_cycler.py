@@ -105,6 +105,8 @@ def test_low_angles_are_told_to_be_older_than_high_ones(run):
     # Copper (111) and (200) lie at 13.7 and 15.8 degree: their times within the scan, by the strengths of the lines.
     early, late = (np.interp(line, angle_deg, measured_at) for line in (13.6, 22.5))
     assert early < run["tracking/cu/measured_at"][()] < late
+    assert (np.diff(run["tracking/cu/peaks/measured_at"][:]) > 0).all()
+    assert early < run["tracking/cu/peaks/measured_at"][0] < run["tracking/cu/measured_at"][()]
     assert run["tracking/cu/measured_at"][()] == pytest.approx(run["tracking/steel/measured_at"][()], abs=0.01)
 
 

@@ -11,7 +11,7 @@ from ringwatch_daemon.composition.provenance import provenance_of
 from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_recipe_from_settings
 from ringwatch_daemon.composition.run_plan import RunPlan
 from ringwatch_daemon.composition.warming import warm_up
-from ringwatch_daemon.core.columns import FixedTable, columns_from_tracked, fixed_tables_from_tracked
+from ringwatch_daemon.core.columns import FixedTable, columns_from_tracked, fixed_tables_from_tracked, times_of_lines
 from ringwatch_daemon.core.ports import FrameSource
 from ringwatch_daemon.core.records import Provenance, RunStart
 from ringwatch_daemon.core.resumption import Resumption
@@ -19,6 +19,7 @@ from ringwatch_daemon.settings import Settings
 from ringwatch_daemon.sources.first_scan import BegunByFirstScan
 from ringwatch_pipelines.analysis import Analyser, Recipe
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
+from ringwatch_pipelines.results import Tracked
 from ringwatch_pipelines.scan_analysis import ScanAnalyser, ScanRecipe
 from ringwatch_pipelines.several_cells import CellsMemory, SeveralCells, SeveralScannedCells
 
@@ -51,7 +52,7 @@ class Science:
             axis=self.analyser.axis,
             norm=self.analyser.norm,
             columns=columns_from_tracked(blank, reported=self.reported),
-            fixed_tables=(*fixed_tables_from_tracked(blank), *self._times_of_phases()),
+            fixed_tables=(*fixed_tables_from_tracked(blank), *self._times_of_phases(blank)),
             provenance=self.provenance,
             cells=self.cells,
             measured_at=self.analyser.measured_at if self._analyses_scans(self.analyser) else None,
@@ -61,14 +62,15 @@ class Science:
     def _analyses_scans(analyser: AnyAnalyser) -> TypeGuard[ScanAnalyser | SeveralScannedCells]:
         return isinstance(analyser, ScanAnalyser | SeveralScannedCells)
 
-    def _times_of_phases(self) -> tuple[FixedTable, ...]:
+    def _times_of_phases(self, blank: Tracked) -> tuple[FixedTable, ...]:
         if not self._analyses_scans(self.analyser):
             return ()
         what = "when within a scan its lines are measured, 0 at the start and 1 at the end"
-        return tuple(
+        phases = (
             FixedTable(f"{name}/measured_at", what, np.float64(share) * np.ones(()))
             for name, share in self.analyser.phases_measured_at
         )
+        return (*phases, *times_of_lines(blank, self.analyser.lines_measured_at))
 
     def go_on_from(self, resumption: Resumption | None) -> None:
         """Take up what the frames of a run that was cut off had left."""

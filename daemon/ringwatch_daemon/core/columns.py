@@ -4,7 +4,7 @@
 while it grows cannot be given a new dataset; `values_from_tracked` fills them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -169,6 +169,30 @@ def fixed_tables_from_tracked(blank: Tracked) -> tuple[FixedTable, ...]:
         for track in blank.phases
         if isinstance(track, FreePhaseTrack)
     )
+
+
+def times_of_lines(blank: Tracked, measured_at: Mapping[str, Mapping[str, float]]) -> tuple[FixedTable, ...]:
+    """When within a scan each peak and each line is measured.
+
+    Parameters
+    ----------
+    measured_at
+        By phase and Miller indices written together.
+    """
+    return tuple(table for track in blank.phases for table in _line_times(track, measured_at.get(track.name, {})))
+
+
+def _line_times(track: PhaseTrack, measured_at: Mapping[str, float]) -> Iterator[FixedTable]:
+    nowhere = float("nan")
+    what = "is measured within a scan, 0 at the start and 1 at the end"
+    match track:
+        case FreePhaseTrack():
+            times = np.array([measured_at.get(_label(hkl), nowhere) for hkl in track.peaks.hkl], dtype=np.float64)
+            yield FixedTable(f"{track.name}/peaks/measured_at", f"when each {track.name} peak {what}", times)
+        case LinePhaseTrack():
+            for line in track.lines:
+                time = np.full((), measured_at.get(line.label, nowhere))
+                yield FixedTable(f"{track.name}/measured_at_{line.label}", f"when ({line.label}) {what}", time)
 
 
 def _label(hkl: NDArray[np.int32]) -> str:

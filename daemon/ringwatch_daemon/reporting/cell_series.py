@@ -26,6 +26,8 @@ class CellSeries:
         (samples,) index of the stretch of one current direction, from 0.
     passed_mAh
         (samples,) charge passed since the first sample, in either direction.
+    net_mAh
+        (samples,) net charge passed since the first sample.
     area_cm2
         Declared electrode area, NaN where nobody declared one.
     """
@@ -36,6 +38,7 @@ class CellSeries:
     current_A: FloatArray
     half_cycle: IntArray
     passed_mAh: FloatArray
+    net_mAh: FloatArray
     area_cm2: float
 
     def within(self, span_h: tuple[float, float]) -> "CellSeries":
@@ -50,6 +53,7 @@ class CellSeries:
             current_A=self.current_A[part],
             half_cycle=self.half_cycle[part],
             passed_mAh=self.passed_mAh[part],
+            net_mAh=self.net_mAh[part],
         )
 
     def drawn(self, values: FloatArray) -> IntArray:
@@ -88,6 +92,7 @@ def cell_series_from_file(file: RunFile, *, zero_ns: int) -> CellSeries | None:
         current_A=samples.current_A,
         half_cycle=timeline.half_cycle,
         passed_mAh=np.concatenate([[0.0], np.cumsum(np.abs(np.diff(timeline.charge_C)))]) / C_PER_MAH,
+        net_mAh=timeline.charge_C / C_PER_MAH,
         area_cm2=file.number("sample/electrode_area"),
     )
 
@@ -100,4 +105,19 @@ def passed_at_frames(cell: CellSeries, *, timestamp_ns: IntArray, coupled: BoolA
     coupled
         (frames,) whether the state of the cell is known; NaN elsewhere, since nothing is extrapolated.
     """
-    return np.where(coupled, np.interp(timestamp_ns, cell.timestamp_ns, cell.passed_mAh), np.nan)
+    return np.where(
+        _known(cell, timestamp_ns, coupled), np.interp(timestamp_ns, cell.timestamp_ns, cell.passed_mAh), np.nan
+    )
+
+
+def half_cycle_charge_at_frames(cell: CellSeries, *, timestamp_ns: IntArray, coupled: BoolArray) -> FloatArray:
+    """(frames,) net charge passed since the start of the half-cycle, mAh; NaN where `passed_at_frames` is."""
+    sample = np.maximum(np.searchsorted(cell.timestamp_ns, timestamp_ns, side="right") - 1, 0)
+    start = np.searchsorted(cell.half_cycle, cell.half_cycle[sample])
+    charge_mAh = np.interp(timestamp_ns, cell.timestamp_ns, cell.net_mAh) - cell.net_mAh[start]
+    return np.where(_known(cell, timestamp_ns, coupled), charge_mAh, np.nan)
+
+
+def _known(cell: CellSeries, timestamp_ns: IntArray, coupled: BoolArray) -> BoolArray:
+    inside = (timestamp_ns >= cell.timestamp_ns[0]) & (timestamp_ns <= cell.timestamp_ns[-1])
+    return np.asarray(coupled & inside)

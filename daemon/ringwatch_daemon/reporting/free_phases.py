@@ -39,11 +39,11 @@ def _parameters(run: RunSeries, phase: PhaseGroup) -> ReportFigure | None:
     if not shown:
         return None
     figure, panels, foot = stacked(len(shown), cell=run.cell is not None, panel_mm=34)
-    columns: list[tuple[str, Column]] = [("time / h", run.marks_h)]
+    columns: list[tuple[str, Column]] = [("time / h", run.marks_h_of(phase.name))]
     for panel, (name, marks), look in zip(panels, shown, LOOKS * 2, strict=False):
         label, unit, scale = _naming(name, run.unit(f"{phase.name}/{name}"))
         scaled = Marks(marks.value * scale, marks.sigma * scale, marks.frames)
-        draw_marks(panel, run.marks_h, scaled, look, label)
+        draw_marks(panel, run.marks_h_of(phase.name), scaled, look, label)
         panel.set_ylabel(with_unit(label, unit))
         columns += [(f"{label} / {unit}", scaled.value), (f"sigma of {label} / {unit}", scaled.sigma)]
     _finish(run, foot, panels)
@@ -80,11 +80,11 @@ def _lines(run: RunSeries, phase: PhaseGroup) -> ReportFigure | None:
     )
     drawn = [(panel, text) for panel, text in zip(panels_of, texts, strict=True) if panel]
     figure, axes, foot = stacked(len(drawn), cell=run.cell is not None, panel_mm=40)
-    numbers: list[tuple[str, Column]] = [("time / h", run.marks_h)]
+    numbers: list[tuple[str, Column]] = [("time / h", run.marks_h_of(phase.name))]
     looks = _looks_by_label(label for panel, _ in drawn for label, _ in panel)
     for one, (panel, (text, unit)) in zip(axes, drawn, strict=True):
         for label, marks in panel:
-            draw_marks(one, run.marks_h, marks, looks[label], f"({label})")
+            draw_marks(one, run.marks_h_of(phase.name), marks, looks[label], f"({label})")
             numbers += [
                 (f"{text} ({label}) / {unit}", marks.value),
                 (f"sigma of {text} ({label}) / {unit}", marks.sigma),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from ringwatch_daemon.reporting.cell_series import passed_at_frames
+from ringwatch_daemon.reporting.cell_series import CellSeries, half_cycle_charge_at_frames, passed_at_frames
 from ringwatch_daemon.reporting.marks import Marks
 from ringwatch_daemon.reporting.numbers import Column, NumberTable
-from ringwatch_daemon.reporting.run_file import BoolArray
+from ringwatch_daemon.reporting.run_file import NS_PER_H, BoolArray, IntArray
 from ringwatch_daemon.reporting.run_series import Kind, PhaseGroup, RunSeries
 from ringwatch_daemon.reporting.style import (
     LOOKS,
@@ -76,17 +76,17 @@ def _ratio(run: RunSeries, phase: PhaseGroup, below: str | None) -> Marks | None
 
 
 def _against_time(run: RunSeries, lines: _Lines) -> ReportFigure:
-    cell = run.cell
+    cell, time_h = run.cell, run.marks_h_of(lines.phase.name)
     figure, panels, foot = stacked(1 + (lines.ratio is not None), cell=cell is not None)
-    _draw_areas(panels[0], run.marks_h, lines, None)
+    _draw_areas(panels[0], time_h, lines, None)
     if lines.ratio is not None:
-        _draw_ratio(panels[1], run.marks_h, lines, None)
+        _draw_ratio(panels[1], time_h, lines, None)
     if cell is not None and foot is not None:
         draw_cell(foot, cell, run.span_h)
     finish_time_axis(foot or panels[-1], run.span_h)
     name = lines.phase.name
     caption = f"Integrated lines of {name} over time; {stands_for(run.fitted)}. {_LIMITS}"
-    table = NumberTable(f"{name}_lines", (("time / h", run.marks_h), *_columns(run, lines)))
+    table = NumberTable(f"{name}_lines", (("time / h", time_h), *_columns(run, lines)))
     return ReportFigure(f"{name}_lines_time", f"{name}: lines over time", caption, figure, (table,))
 
 
@@ -99,8 +99,8 @@ _LIMITS = (
 def _against_charge(run: RunSeries, lines: _Lines) -> ReportFigure:
     cell = run.cell
     assert cell is not None
-    passed, unit = _passed(run)
-    within, forward = _within_half_cycle(run)
+    passed, unit = _passed(run, lines.phase)
+    within, forward = _within_half_cycle(run, lines.phase)
     rows = 1 + (lines.ratio is not None)
     figure = new_figure(height_mm=52 * rows + 12)
     grid = figure.subplots(rows, 2, sharey="row", squeeze=False, width_ratios=[1.0, 0.7])
@@ -113,7 +113,7 @@ def _against_charge(run: RunSeries, lines: _Lines) -> ReportFigure:
         if axes.get_legend() is not None:
             axes.get_legend().remove()
     grid[-1, 0].set_xlabel(f"charge passed in either direction ({unit})")
-    grid[-1, 1].set_xlabel("charge within the half-cycle (mAh/cm²)")
+    grid[-1, 1].set_xlabel(f"charge within the half-cycle ({unit})")
     name = lines.phase.name
     caption = (
         f"Integrated lines of {name} against the charge that has passed: in total (left) and since the start of the "
@@ -122,36 +122,46 @@ def _against_charge(run: RunSeries, lines: _Lines) -> ReportFigure:
     )
     columns: list[tuple[str, Column]] = [
         (f"charge passed / {unit}", passed),
-        ("charge within the half-cycle / mAh/cm2", within),
+        (f"charge within the half-cycle / {unit}", within),
         *_net_charge(run),
-        ("time / h", run.marks_h),
+        ("time / h", run.marks_h_of(lines.phase.name)),
         *_columns(run, lines),
     ]
     table = NumberTable(f"{name}_lines_charge", tuple(columns))
     return ReportFigure(f"{name}_lines_charge", f"{name}: lines against charge", caption, figure, (table,))
 
 
-def _passed(run: RunSeries) -> tuple[FloatArray, str]:
+def _passed(run: RunSeries, phase: PhaseGroup) -> tuple[FloatArray, str]:
     """(marks,) charge passed in either direction, over the electrode area where that is declared."""
     cell = run.cell
     assert cell is not None
-    passed = run.fitted.plain(passed_at_frames(cell, timestamp_ns=run.timestamp_ns, coupled=run.coupled))
+    area_cm2, unit = _area(cell)
+    passed = run.fitted.plain(passed_at_frames(cell, timestamp_ns=_measured_ns(run, phase), coupled=run.coupled))
+    return passed / area_cm2, unit
+
+
+def _area(cell: CellSeries) -> tuple[float, str]:
+    """What a charge is divided by, and its unit then."""
     if np.isfinite(cell.area_cm2) and cell.area_cm2 > 0:
-        return passed / cell.area_cm2, "mAh/cm²"
-    return passed, "mAh"
+        return cell.area_cm2, "mAh/cm²"
+    return 1.0, "mAh"
 
 
 def _net_charge(run: RunSeries) -> Iterator[tuple[str, Column]]:
     """What has passed one way less what has come back, where the file tells it."""
     net = run.file.numbers("cycling/at_frame/total_areal_charge_mAh_cm2")
     if net is not None:
-        yield "net charge since the start / mAh/cm2", run.fitted.plain(net)
+        yield "net charge since the start / mAh/cm²", run.fitted.plain(net)
 
 
-def _within_half_cycle(run: RunSeries) -> tuple[FloatArray, BoolArray]:
+def _within_half_cycle(run: RunSeries, phase: PhaseGroup) -> tuple[FloatArray, BoolArray]:
     """(marks,) charge since the start of the half-cycle, NaN over a turn of the current; and which way it flows."""
     nothing = np.full(run.time_h.size, np.nan)
     charge = run.file.numbers("cycling/at_frame/areal_charge_mAh_cm2")
+    if run.cell is not None and (run.later_h(phase.name).any() or not np.isfinite(run.cell.area_cm2)):
+        # The file has the state in the middle of a scan, and nothing without an area.
+        passed = half_cycle_charge_at_frames(run.cell, timestamp_ns=_measured_ns(run, phase), coupled=run.coupled)
+        charge = passed / _area(run.cell)[0]
     half_cycle = run.file.integers("cycling/at_frame/half_cycle")
     current = run.file.numbers("cycling/at_frame/current_A")
     mean = run.fitted.plain(nothing if charge is None else charge)
@@ -161,12 +171,18 @@ def _within_half_cycle(run: RunSeries) -> tuple[FloatArray, BoolArray]:
     return mean, ~(flow > 0)
 
 
+def _measured_ns(run: RunSeries, phase: PhaseGroup) -> IntArray:
+    """(frames,) UTC at which the lines of a phase were measured."""
+    return run.timestamp_ns + np.rint(run.later_h(phase.name) * NS_PER_H).astype(np.int64)
+
+
 def _draw_areas(axes: Axes, x: FloatArray, lines: _Lines, hollow: BoolArray | None) -> None:
     for (label, marks), look in zip(lines.areas, LOOKS * 9, strict=False):
         draw_marks(axes, x, marks, look, f"({label})", limits=True, hollow=hollow)
     axes.axhline(0.0, color="0.7", linewidth=0.5, zorder=0)
     axes.set_ylabel(with_unit(f"{lines.phase.name} line area", lines.unit))
-    axes.legend(loc="best")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
 
 
 def _draw_ratio(axes: Axes, x: FloatArray, lines: _Lines, hollow: BoolArray | None) -> None:

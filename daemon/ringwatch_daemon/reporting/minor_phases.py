@@ -32,11 +32,14 @@ def minor_phase_figures(run: RunSeries) -> Iterator[ReportFigure]:
     figure, panels, foot = stacked(len(known), cell=run.cell is not None, panel_mm=34)
     columns: list[tuple[str, Column]] = [("time / h", run.marks_h)]
     for panel, (name, path, marks), look in zip(panels, known, LOOKS * 9, strict=False):
-        draw_marks(panel, run.marks_h, marks, look, name, limits=True)
+        time_h = run.marks_h_of(name)
+        draw_marks(panel, time_h, marks, look, name, limits=True)
         panel.axhline(0.0, color="0.7", linewidth=0.5, zorder=0)
         panel.set_ylabel(with_unit(f"{name} {path.rsplit('/', 1)[-1]}", run.unit(path)))
         _draw_onset(panel, run, name)
         panel.legend(loc="best")
+        if run.later_h(name).any():
+            columns.append((f"time of {name} / h", time_h))
         columns += _table_columns(name, marks)
     if foot is not None and run.cell is not None:
         draw_cell(foot, run.cell, run.span_h)

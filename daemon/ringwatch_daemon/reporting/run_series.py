@@ -15,6 +15,7 @@ from ringwatch_pipelines.cell.cycling import Coupling
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.results import FitState
 
+S_PER_H = 3600.0
 LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
 
 
@@ -94,6 +95,18 @@ class RunSeries:
     def marks_h(self) -> FloatArray:
         """(marks,) mean time of each mark."""
         return self.fitted.plain(self.time_h)
+
+    def later_h(self, phase: str) -> FloatArray:
+        """(frames,) how much later than the time of a scan the lines of a phase were measured; 0 in a frame."""
+        share = self.file.number(f"tracking/{phase}/measured_at")
+        length_s = self.file.numbers("frames/exposure_s")
+        if not np.isfinite(share) or length_s is None:
+            return np.zeros(self.time_h.shape)
+        return (share - 0.5) * np.nan_to_num(length_s) / S_PER_H
+
+    def marks_h_of(self, phase: str) -> FloatArray:
+        """(marks,) mean time at which the lines of a phase were measured."""
+        return self.fitted.plain(self.time_h + self.later_h(phase))
 
     @cached_property
     def cell(self) -> CellSeries | None:

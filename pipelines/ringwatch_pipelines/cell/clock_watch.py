@@ -113,7 +113,9 @@ class ClockWatch:
         for name in values.keys() - self._tracks.keys():
             blank = [NAN] * len(self._stamps)
             self._tracks[name] = (array("d", blank), array("d", blank))
-        self._stamps.append(timestamp_ns)
+        # One time for all of them: where several phases are followed, that in the middle of theirs.
+        later_s = float(np.mean([tracked.measured_later_s(name.partition("/")[0]) for name in values] or [0.0]))
+        self._stamps.append(timestamp_ns + round(later_s * NS_PER_S))
         for name, (value, sigma) in self._tracks.items():
             estimate = values.get(name, Estimate())
             value.append(estimate.value)

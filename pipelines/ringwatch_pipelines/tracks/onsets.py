@@ -7,6 +7,7 @@ from ringwatch_pipelines.tracks.change_points import Onset, OnsetRule, OnsetStat
 
 HUMP = "hump"
 _NS_PER_H = 3.6e12
+_S_PER_H = 3600.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,15 +55,16 @@ class OnsetWatch:
         Parameters
         ----------
         timestamp_ns
-            UTC of the fit's pattern.
+            UTC of the fit's pattern; of a scan, of its middle.
         """
         if self._rule is None or not tracked.fit_state.has_values:
             return ()
         self._origin_ns = self._origin_ns or timestamp_ns
-        time_h = (timestamp_ns - self._origin_ns) / _NS_PER_H
+        fit_h = (timestamp_ns - self._origin_ns) / _NS_PER_H
         notices = []
         for name, amount in watched_amounts(tracked):
             before = self._states.get(name) or OnsetState(self._rule)
+            time_h = fit_h + tracked.measured_later_s(name) / _S_PER_H
             self._states[name], onset = onset_step(before, value=amount.value, sigma=amount.sigma, time_h=time_h)
             if onset is not None:
                 notices.append(_notice(name, onset, amount, self._origin_ns))

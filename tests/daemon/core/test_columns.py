@@ -9,7 +9,12 @@ import pytest
 from fakes import synthetic_patterns
 from fakes.synthetic_patterns import Truth, lagp, lioh, lithium
 from ringwatch_daemon.composition.recipes import recipe_from_settings
-from ringwatch_daemon.core.columns import columns_from_tracked, fixed_tables_from_tracked, values_from_tracked
+from ringwatch_daemon.core.columns import (
+    columns_from_tracked,
+    fixed_tables_from_tracked,
+    times_of_lines,
+    values_from_tracked,
+)
 from ringwatch_daemon.settings_file import load_settings
 from ringwatch_pipelines.results import Estimate, FitState, TextureTrack
 from ringwatch_pipelines.tracks.tracking import TrackerState, blank_tracked, track
@@ -97,6 +102,17 @@ def test_the_miller_indices_of_the_peaks_are_those_of_their_columns():
     assert table.path == "lagp/peaks/hkl"
     assert table.values.shape == (areas.peaks, 3)
     assert table.values.dtype == np.int32
+
+
+def test_each_peak_and_line_of_a_scan_has_its_time_and_one_outside_has_none():
+    free, lines, *_ = BLANK.phases
+    labels = ["".join(map(str, hkl)) for hkl in free.peaks.hkl.tolist()]
+    known = {free.name: dict.fromkeys(labels[1:], 0.25), lines.name: {"110": 0.75}}
+    tables = {each.path: each.values for each in times_of_lines(BLANK, known)}
+    assert np.isnan(tables["lagp/peaks/measured_at"][0])
+    assert set(tables["lagp/peaks/measured_at"][1:]) == {0.25}
+    assert tables["li/measured_at_110"] == 0.75
+    assert np.isnan(tables["li/measured_at_200"])
 
 
 def test_without_a_fit_little_is_promised():

@@ -127,15 +127,39 @@ def test_the_numbers_of_few_frames_are_those_of_the_file(reported):
     assert {line["frames"] for line in lines} == {"1"}
 
 
-def test_areas_stand_beside_every_charge(reported):
+def test_areas_stand_beside_every_charge(reported, tmp_path):
     _, directory, _ = reported
     lines = table(directory / "li_lines_charge.csv")
-    assert [float(line["net charge since the start / mAh/cm2"]) for line in lines] == pytest.approx(
-        0.3 * np.arange(FRAMES)
-    )
-    assert [float(line["charge within the half-cycle / mAh/cm2"]) for line in lines] == pytest.approx(
-        0.1 * np.arange(FRAMES)
-    )
+    # No area is declared: what stands in the file per area is not what is drawn.
+    within_mAh = np.array([row * 60 % HALF_S for row in range(FRAMES)]) / 3600 * np.where(np.arange(FRAMES) < 10, 1, -1)
+    assert [float(line["charge within the half-cycle / mAh"]) for line in lines] == pytest.approx(within_mAh)
+    start = records.run_start()
+    area = Provenance("sample/electrode_area", 0.5, "cm^2")
+    path = write(tmp_path / "run.h5", cycler(), *(light(row) for row in range(3)), start=replace(
+        start, provenance=(*start.provenance, area)))  # fmt: skip
+    made(path, tmp_path / "out")
+    lines = table(tmp_path / "out" / "li_lines_charge.csv")
+    assert [float(line["charge within the half-cycle / mAh/cm²"]) for line in lines] == pytest.approx([0, 0.1, 0.2])
+    assert [float(line["net charge since the start / mAh/cm²"]) for line in lines] == pytest.approx([0, 0.3, 0.6])
+    assert [float(line["charge passed / mAh/cm²"]) for line in lines] == pytest.approx([0, 60 / 1800, 120 / 1800])
+
+
+def test_lines_of_a_scan_stand_at_the_time_at_which_they_were_measured(tmp_path):
+    path = write(tmp_path / "run.h5", cycler(), *(light(row) for row in range(FRAMES)))
+    with h5py.File(path, "r+") as file:
+        file["entry/tracking/li/measured_at"] = 0.25
+        file["entry/frames/exposure_s"][:] = 60.0
+    made(path, tmp_path / "out")
+    earlier_h = 0.25 * 60 / 3600
+    times_h = [float(line["time / h"]) for line in table(tmp_path / "out" / "li_lines.csv")]
+    assert times_h == pytest.approx(np.arange(FRAMES) / 60 - earlier_h)
+    charged = table(tmp_path / "out" / "li_lines_charge.csv")
+    # Half-cycles of 600 s at 1 mA; the first scan's lines were measured before the cycler's first row.
+    seconds = np.arange(1, FRAMES) * 60 - 15
+    assert charged[0]["charge passed / mAh"] == ""
+    assert [float(line["charge passed / mAh"]) for line in charged[1:]] == pytest.approx(seconds / 3600, rel=1e-6)
+    within_s = [float(line["charge within the half-cycle / mAh"]) * 3600 for line in charged[1:]]
+    assert within_s == pytest.approx(np.where(seconds < HALF_S, seconds, HALF_S - seconds))
 
 
 def test_labels_that_reach_over_an_edge_are_moved_in(tmp_path):

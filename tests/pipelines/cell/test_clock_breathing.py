@@ -9,8 +9,9 @@ from threadpoolctl import threadpool_limits
 from fakes.breathing_cells import TRUTH, BreathingCell, stamps_of
 from ringwatch_pipelines.cell.clock import ClockMethod, ClockRelation
 from ringwatch_pipelines.cell.clock_breathing import Track, clock_from_breathing
-from ringwatch_pipelines.cell.clock_watch import charge_course_from_timeline
+from ringwatch_pipelines.cell.clock_watch import ClockRule, ClockWatch, charge_course_from_timeline
 from ringwatch_pipelines.cell.timeline import Timeline
+from ringwatch_pipelines.results import Estimate, FitState, FreePhaseTrack, PeakState, PeakTable, Tracked
 
 CELL = BreathingCell()
 
@@ -144,3 +145,25 @@ def test_tracks_without_a_number_tell_nothing(charge):
         timestamp_ns=stamps_of(time_s), tracks=(nothing,), charge=charge, declared=ClockRelation()
     )
     assert told.estimate is None
+
+
+def test_a_phase_that_is_measured_late_in_a_scan_tells_the_same_clock():
+    timeline = Timeline(max_gap_s=3600.0)
+    timeline.append(CELL.samples())
+    time_s = np.arange(300.0, CELL.length_s, 600.0)
+    a, a_sigma, *_ = CELL.lattice(time_s, np.random.default_rng(1), noise=2.2e-6)
+    told = []
+    for later_s in (0.0, 240.0):
+        watch = ClockWatch(timeline, ClockRule())
+        for stamp, value, sigma in zip(stamps_of(time_s - later_s).tolist(), a, a_sigma, strict=True):
+            watch.add_frame(timestamp_ns=stamp, tracked=tracked_with(Estimate(float(value), float(sigma)), later_s))
+        told.append(watch.look().estimate)
+    assert told[0] == told[1]
+    assert told[0] is not None
+
+
+def tracked_with(a, later_s):
+    empty = np.empty(0)
+    peaks = PeakTable(np.empty((0, 3), dtype=np.int32), empty, empty, empty, empty, empty, empty)
+    lagp = FreePhaseTrack("lagp", PeakState.PRESENT, (("a", a),), Estimate(), Estimate(), peaks)
+    return Tracked(FitState.CONVERGED, 1.0, (lagp,), later_s=(("lagp", later_s),))

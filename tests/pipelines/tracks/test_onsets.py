@@ -49,6 +49,13 @@ def test_each_phase_that_appears_is_dated_within_its_error_and_told_once():
     assert np.std(pulls) > 0.2
 
 
+def test_lines_that_are_measured_at_the_end_of_a_scan_date_an_onset_later():
+    run = list(run_of(seed=3, lioh_h=120.4, hump_h=230.0))
+    at_the_end = [(hour, replace(tracked, later_s=(("lioh", 1800.0),))) for hour, tracked in run]
+    middle, end = ([notice.timestamp_ns for notice in notices(each)] for each in (run, at_the_end))
+    assert [(late - early) / HOUR_NS for early, late in zip(middle, end, strict=True)] == pytest.approx([0.5, 0.0])
+
+
 def test_a_run_without_an_onset_tells_nothing():
     assert [notice for seed in range(30) for notice in notices(run_of(seed=100 + seed))] == []
 
