@@ -281,7 +281,8 @@ class Analyser:
             text = f"not one pixel of frame {frame.unique_id} from {frame.origin} can be used"
             return FrameResult(refusal=Refusal.NOT_FINITE, text=text)
         sums = self._without_drift(frame, integrated.sums, counts, dark)
-        integrated = replace(integrated, sums=self._lag.taken_off(sums, unique_id=frame.unique_id))
+        sums = self._lag.taken_off(sums, unique_id=frame.unique_id, photon_variance=integrated.photon_variance)
+        integrated = replace(integrated, sums=sums)
         verdict = self._judge.light(frame, integrated.sums, monitor=self._monitor(frame))
         if verdict.refusal is not None:
             return self._refused(frame, verdict)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from ringwatch_pipelines.frames import read_only
 from ringwatch_pipelines.patterns import BinSums, FloatArray
@@ -10,12 +11,16 @@ from ringwatch_pipelines.reduction.block_offsets import BlockCounts, BlockOperat
 from ringwatch_pipelines.reduction.corrections import Dark, VarianceModel
 from ringwatch_pipelines.reduction.folds import Fold
 
+_SMOOTH = 0.05
+"""Part of the range of angles over which a background follows anything: more than a line is wide, less than a hump."""
+
 
 class DriftCorrection:
     """Takes off what the offsets have drifted since the dark, for the bins of one operator.
 
-    What the offsets are not known to is added to the variance of each bin. It is shared by neighbouring bins: a hump
-    or a background is known by so much less than the fit says, a line is not.
+    What the offsets are not known to is shared by neighbouring bins: it is a part of the background, and no noise of a
+    line. What it has of steps between neighbours is added to the variance of the bins; a hump or a background is known
+    by a little less than the fit says.
 
     Parameters
     ----------
@@ -31,6 +36,7 @@ class DriftCorrection:
         self.operator = operator
         self._variance = variance
         self._coverage = _coverage(operator, fold)
+        self._uneven = _uneven(self._coverage)
         self._checksum = ""
         self._dark: FloatArray | None = None
 
@@ -53,7 +59,7 @@ class DriftCorrection:
             variance=self._variance,
         )
         drift = offsets.value @ self._coverage
-        unknown = np.einsum("br,br->r", self._coverage, offsets.covariance @ self._coverage)
+        unknown = np.einsum("br,br->r", self._uneven, offsets.covariance @ self._uneven)
         return replace(sums, dark=sums.dark + drift, variance=sums.variance + unknown)
 
     def _dark_sums(self, dark: Dark) -> FloatArray:
@@ -67,3 +73,12 @@ def _coverage(operator: BlockOperator, fold: Fold) -> FloatArray:
     block = operator.blocks.block_of_pixel(operator.shape)
     rows = [fold.static_sums((block == number).astype(np.float32))[0] for number in range(len(operator.pixels))]
     return read_only(np.array(rows))
+
+
+def _uneven(coverage: FloatArray) -> FloatArray:
+    """(blocks, bins) of the coverage, what a pixel of a bin has more of each block than those of its neighbours."""
+    pixels = coverage.sum(axis=0)
+    width = max(3, round(_SMOOTH * pixels.size))
+    around, all_around = (uniform_filter1d(sums, width, axis=-1, mode="nearest") for sums in (coverage, pixels))
+    shares = np.divide(around, all_around, out=np.zeros_like(around), where=all_around > 0.0)
+    return read_only(coverage - pixels * shares)

@@ -7,8 +7,10 @@ A flat panel shows a share of earlier frames again. With ``F`` the light that fe
 The same holds for any sum over pixels, so the residual image of a bin is a sum of what the same bin held before: no
 pixel is looked at twice, and the raw sums stay as they are. The lag goes to what is taken off, beside the dark.
 
-The charge that comes back brings its photon noise along, which the subtraction takes off with it; the variance of the
-earlier frames is added in full all the same, an overestimate by ``L^2``, some 1e-3 of the variance.
+The counts that come back are no photons of this frame. Where the variance of a bin was worked out from its counts,
+their share of it leaves with them: some 4 % for a panel. They bring along the photon noise of their own frame, which
+the subtraction takes off; the variance of the earlier frames is added in full all the same, an overestimate by
+``L^2``, some 1e-3 of the variance.
 
 A frame that was exposed but never came stands in by the last one that did. How far the two may differ is not known;
 `UNKNOWN_SHARE` of the lag goes into sigma.
@@ -96,12 +98,20 @@ class LagMemory:
         self._before.clear()
         self._before.extend(state.before)
 
-    def taken_off(self, sums: BinSums, *, unique_id: int) -> BinSums:
-        """The sums of the next frame without its lag."""
+    def taken_off(self, sums: BinSums, *, unique_id: int, photon_variance: FloatArray | None = None) -> BinSums:
+        """The sums of the next frame without its lag.
+
+        Parameters
+        ----------
+        photon_variance
+            (bins,) the part of their variance that was worked out from ``raw - dark``; None for none.
+        """
         if not self._shares:
             return sums
         self._pass_to(unique_id)
         lag, variance = self._lag(sums)
+        if photon_variance is not None:
+            variance = variance - photon_variance * _part(lag, of=sums.raw - sums.dark)
         corrected = replace(sums, dark=sums.dark + lag, variance=sums.variance + variance)
         self._before.appendleft(Light(sums.raw - corrected.dark, corrected.variance))
         return corrected
@@ -134,3 +144,8 @@ class LagMemory:
             if not light.measured:
                 unknown += share * light.counts
         return total, variance + (UNKNOWN_SHARE * unknown) ** 2
+
+
+def _part(lag: FloatArray, *, of: FloatArray) -> FloatArray:
+    """(bins,) lag over the counts that it is a part of; counts that noise has made few lose half at most."""
+    return np.clip(np.divide(lag, of, out=np.zeros_like(lag), where=of > 0.0), 0.0, 0.5)

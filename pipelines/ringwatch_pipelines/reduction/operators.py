@@ -45,6 +45,8 @@ class Integrated:
     ----------
     sums
         Over (bins,).
+    photon_variance
+        (bins,) the part of the sums' variance that grows with ``raw - dark``.
     saturated_pixels
         Pixels at or above saturation, taken out of this frame.
     bad_pixels
@@ -52,6 +54,7 @@ class Integrated:
     """
 
     sums: BinSums
+    photon_variance: FloatArray
     saturated_pixels: int
     bad_pixels: int
 
@@ -164,13 +167,14 @@ class FoldedOperator:
         )
         if counts.bad.size:
             static = self.fold.without(static, counts.bad, dark=None if dark is None else dark.image)
-        sums = BinSums(
-            raw=counts.raw,
-            dark=static.dark.copy(),
-            norm=static.norm * monitor,
-            variance=self._variance(counts, static, None if dark is None else dark.frames),
+        variance, photon_variance = self._variance(counts, static, None if dark is None else dark.frames)
+        sums = BinSums(raw=counts.raw, dark=static.dark.copy(), norm=static.norm * monitor, variance=variance)
+        return Integrated(
+            sums,
+            photon_variance=photon_variance,
+            saturated_pixels=counts.saturated_pixels,
+            bad_pixels=counts.bad.size,
         )
-        return Integrated(sums, saturated_pixels=counts.saturated_pixels, bad_pixels=counts.bad.size)
 
     def _require(self, dark: DarkSums | None, monitor: float) -> None:
         if not 0.0 < monitor < float("inf"):
@@ -181,19 +185,22 @@ class FoldedOperator:
                 f"but this operator has {self.norm.size} bins of frames {self.shape}"
             )
 
-    def _variance(self, counts: Counts, static: StaticSums, frames_of_dark: int | None) -> FloatArray:
-        """(bins,) variance of ``raw - dark``.
+    def _variance(
+        self, counts: Counts, static: StaticSums, frames_of_dark: int | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """(bins,) variance of ``raw - dark``, and the part of it that grows with that.
 
         A bin counts as one photon at least: sigma is then never 0, which would make an empty bin
         the surest of all, or leave out just those bins whose noise came out low.
         """
         model = self.corrections.variance
-        if model.kind == VarianceKind.POISSON:
-            return np.maximum(counts.raw_squares, np.where(static.squares > 0.0, 1.0, 0.0))
         one_photon = np.where(static.squares > 0.0, model.gain, 0.0)
         signal = np.maximum(counts.raw_squares - static.dark_squares, one_photon)
-        pedestal = model.pedestal_variance(frames_of_dark=frames_of_dark)
-        return np.asarray(model.gain * signal + pedestal * static.squares, dtype=np.float64)
+        if model.kind == VarianceKind.POISSON:
+            counted = np.maximum(counts.raw_squares, np.where(static.squares > 0.0, 1.0, 0.0))
+            return counted, np.minimum(signal, counted)
+        photons = np.asarray(model.gain * signal, dtype=np.float64)
+        return photons + model.pedestal_variance(frames_of_dark=frames_of_dark) * static.squares, photons
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -138,6 +138,24 @@ def test_a_pattern_without_its_drift_is_that_of_a_detector_that_does_not_drift(b
     np.testing.assert_array_equal(corrected.raw, sums.raw)
 
 
+def test_offsets_that_are_not_known_are_noise_of_steps_between_bins_alone(blocks, operator):
+    """What drawn errors of the offsets make of a pattern: sigma has its steps, and not its slow part."""
+    correction = DriftCorrection(blocks, fold=operator.fold, variance=CORRECTIONS.variance)
+    dark, image = Dark(np.full(SHAPE, PEDESTAL), frames=100), exposed(scatter(), drift(4), 4)
+    sums = operator.integrate(image, dark=operator.dark_sums(dark)).sums
+    added = correction.taken_off(sums, blocks.count(image), dark=dark, monitor=1.0).variance - sums.variance
+    covariance = found(blocks, image).covariance
+    maps = [(number == NUMBER).astype(np.float32) for number in range(len(covariance))]
+    coverage = np.array([operator.fold.static_sums(one)[0] for one in maps])
+    errors = np.random.default_rng(5).multivariate_normal(np.zeros(len(covariance)), covariance, 2000) @ coverage
+    full = coverage.sum(axis=0) > 20
+    level = errors[:, full] / coverage.sum(axis=0)[full]
+    stated = added[full] / coverage.sum(axis=0)[full] ** 2
+    steps = np.diff(level, axis=1).var(axis=0) / 2.0
+    assert 0.5 < steps.mean() / stated.mean() < 1.2
+    assert stated.mean() < 0.3 * level.var(axis=0).mean()
+
+
 def test_blocks_need_a_size_and_a_drift():
     for wrong in ({"rows": 0, "columns": 4}, {"rows": 4, "columns": 4, "drift_counts": 0.0}):
         with pytest.raises(CorrectionError, match="size and a drift"):

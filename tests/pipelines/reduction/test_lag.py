@@ -1,5 +1,7 @@
 """Residual images of earlier frames leave the sums, however many frames back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,6 +45,30 @@ def test_the_raw_sums_stay_and_sigma_grows_by_what_was_taken_off():
     np.testing.assert_array_equal(second.raw, sums_of(np.full(BINS, 1030.0)).raw)
     np.testing.assert_allclose(second.dark, 70.0 + 30.0)
     np.testing.assert_allclose(second.variance, 1.5 * 1030.0 + 0.03**2 * first.variance)
+
+
+def test_counts_that_are_lag_leave_no_photon_noise_behind():
+    """Poisson light at a gain of 1.5, seen again: its scatter about the truth is what sigma says."""
+    random, memory = np.random.default_rng(3), LagMemory(Lag((0.3,)))
+    light, pulls, before = np.full(20_000, 400.0), [], np.zeros(20_000)
+    for number in range(4):
+        charge = 1.5 * random.poisson(light / 1.5)
+        shown = charge + 0.3 * before
+        sums = BinSums(raw=shown, dark=np.zeros_like(shown), norm=np.ones_like(shown), variance=1.5 * shown)
+        corrected = memory.taken_off(sums, unique_id=number, photon_variance=1.5 * shown)
+        pulls.append((corrected.raw - corrected.dark - light) / np.sqrt(corrected.variance))
+        before = charge
+    assert np.std(pulls[0]) == pytest.approx(1.0, abs=0.02)
+    # The variance of the frame before is added though it leaves with its counts: 0.3^2.
+    assert np.std(pulls[-1]) == pytest.approx(1.0 / np.sqrt(1.09), abs=0.02)
+
+
+def test_noise_that_hides_the_light_takes_no_variance_below_half():
+    memory = LagMemory(Lag((0.4,)))
+    memory.taken_off(sums_of(np.full(BINS, 1000.0)), unique_id=1)
+    dim = sums_of(np.array([-5.0, 0.0, 1.0, 100.0, 400.0]))
+    corrected = memory.taken_off(replace(dim, variance=np.full(BINS, 50.0)), unique_id=2, photon_variance=np.ones(BINS))
+    assert np.all(corrected.variance >= 49.5)
 
 
 def test_without_shares_the_sums_are_left_alone():
