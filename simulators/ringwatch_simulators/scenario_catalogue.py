@@ -63,6 +63,16 @@ class Scenario:
         if self.frames <= self.darks:
             raise ScenarioError(f"a scenario needs more frames than its {self.darks} darks, got {self.frames}")
 
+    def of_length(self, frames: int | None) -> "Scenario":
+        """The same course in so many frames, with the darks in proportion; None for as many as it has."""
+        if frames is None:
+            return self
+        return replace(self, frames=frames, darks=min(self.darks, max(1, frames // 5)))
+
+    def with_seed(self, seed: int | None) -> "Scenario":
+        """The same course with other noise; None for its own."""
+        return self if seed is None else replace(self, seed=seed)
+
     @property
     def cadence_s(self) -> float:
         """Data time from frame to frame."""
@@ -186,9 +196,7 @@ def scenario_named(
     if name not in SCENARIOS:
         raise ScenarioError(f"expected a scenario of {', '.join(SCENARIOS)}, counting; got {name!r}")
     scenario = SCENARIOS[name]
-    scenario = replace(scenario, cell=scenario.cell.with_light(light), seed=scenario.seed if seed is None else seed)
-    if frames is not None:
-        scenario = replace(scenario, frames=frames, darks=min(scenario.darks, max(1, frames // 5)))
+    scenario = replace(scenario, cell=scenario.cell.with_light(light)).of_length(frames).with_seed(seed)
     if tilt_rad is not None:
         scenario = replace(scenario, detector=tilted(scenario.detector, *tilt_rad))
     return scenario

@@ -75,34 +75,16 @@ def expected_run(
         A file cannot be read, or the parts do not fit together.
     """
     told = beamline.detector
-    detector = _detector(told)
-    response = _response(told, np.dtype(dtype or told.dtype))
+    detector, response = _detector(told), _response(told, np.dtype(dtype or told.dtype))
     maps = measured_maps(mask=told.mask, flat=told.flat, darks=told.darks, shape=told.shape)
     peak = light * min(PEAK_PHOTONS * response.adu_per_photon, PEAK_OF_RANGE * response.largest_count)
-    high_deg = _highest_deg(beamline, detector)
-    phases = _phases(beamline, detector, maps, peak=peak, high_deg=high_deg)
-    instrument, hump = beamline.instrument, beamline.hump
-    scene = Scene(
-        phases=phases,
-        range_deg=(beamline.two_theta_range_deg[0], high_deg),
-        background=_background(beamline),
-        hump=None if hump is None else (hump.two_theta_deg, hump.fwhm_deg),
-        tidings=_tidings(beamline),
-    )
-    textured = any(phase.textured for phase in phases)
+    scene = _scene(beamline, detector, maps, peak=peak)
+    instrument = beamline.instrument
     scenario = Scenario(
         "expected",
         detector,
         response,
-        CellParameters(
-            lagp_area=0.0,
-            hump_counts=HUMP_OF_PEAK * peak if hump is not None else 0.0,
-            background_counts=BACKGROUND_OF_PEAK * peak,
-            spot_fraction=0.10 if textured else 0.0,
-            second_harmonic=0.05 if textured else 0.0,
-            area_cm2=beamline.area_cm2,
-            beam_decays=bool(beamline.monitor.attribute),  # else nobody could tell it from a loss of the sample
-        ),
+        _cell(beamline, scene, peak=peak),
         instrument_fwhm_deg=instrument.w_deg2**0.5,
         caglioti_deg2=(instrument.u_deg2, instrument.v_deg2),
         lorentz_deg=(instrument.x_deg, instrument.y_deg),
@@ -110,11 +92,32 @@ def expected_run(
         exposure_s=told.exposure_s or 60.0,
         scene=scene,
     )
-    if seed is not None:
-        scenario = replace(scenario, seed=seed)
-    if frames is not None:
-        scenario = replace(scenario, frames=frames, darks=min(scenario.darks, max(1, frames // 5)))
-    return ExpectedRun(scenario, maps)
+    return ExpectedRun(scenario.of_length(frames).with_seed(seed), maps)
+
+
+def _scene(beamline: ExpectedBeamline, detector: FlatDetector, maps: MeasuredMaps, *, peak: float) -> Scene:
+    high_deg, hump = _highest_deg(beamline, detector), beamline.hump
+    return Scene(
+        phases=_phases(beamline, detector, maps, peak=peak, high_deg=high_deg),
+        range_deg=(beamline.two_theta_range_deg[0], high_deg),
+        background=_background(beamline),
+        hump=None if hump is None else (hump.two_theta_deg, hump.fwhm_deg),
+        tidings=_tidings(beamline),
+    )
+
+
+def _cell(beamline: ExpectedBeamline, scene: Scene, *, peak: float) -> CellParameters:
+    """What is the same whatever the phases are: background, hump, texture, beam and the cycler's programme."""
+    textured = any(phase.textured for phase in scene.phases)
+    return CellParameters(
+        lagp_area=0.0,
+        hump_counts=HUMP_OF_PEAK * peak if scene.hump is not None else 0.0,
+        background_counts=BACKGROUND_OF_PEAK * peak,
+        spot_fraction=0.10 if textured else 0.0,
+        second_harmonic=0.05 if textured else 0.0,
+        area_cm2=beamline.area_cm2,
+        beam_decays=bool(beamline.monitor.attribute),  # else nobody could tell it from a loss of the sample
+    )
 
 
 def _detector(told: ExpectedDetector) -> FlatDetector:
