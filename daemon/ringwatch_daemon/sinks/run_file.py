@@ -217,7 +217,10 @@ class RunFile:
         if not self._is_parted and not self._become_parts():
             return
         with self._synced.paused():
-            index = self._frames.index + 1
+            old, index = self._frames.file, self._frames.index + 1
+            # Before the new part is there: whatever the disk refuses, there is one file at most that does not count.
+            old.hold()
+            self._frames.flush()
             new = self._part_begun(part_path(self.path, index))
             try:
                 datasets = self._frames.made_in(new)
@@ -226,9 +229,6 @@ class RunFile:
             except BaseException:
                 new.abandon()
                 raise
-            old = self._frames.file
-            old.hold()
-            self._frames.flush()
             self._frames.go_on_in(new, datasets)
             old.close()
 

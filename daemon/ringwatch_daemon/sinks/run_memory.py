@@ -5,6 +5,7 @@ always belongs to the rows that the file has; images of darks lie beside them. T
 while a process writes the run, and goes when the run has ended properly.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -97,7 +98,9 @@ class RunMemory:
                 _write_image(self._folder / name, image)
         slot = os.open(self._folder / _SLOTS[self._turn], os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            os.pwrite(slot, data, 0)
+            written = os.pwrite(slot, data, 0)
+            if written < len(data):
+                raise OSError(errno.ENOSPC, "the disk took a part of it only")
         finally:
             os.close(slot)
         self._images[self._turn] = frozenset(images)

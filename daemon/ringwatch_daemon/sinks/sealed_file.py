@@ -10,6 +10,10 @@ from ringwatch_daemon.sinks.swmr_seal import RESERVE_BYTES, SwmrSeal, mend
 
 CHUNK_CACHE_BYTES = 32 * 2**10
 """Of each dataset. Chunks are not compressed, so HDF5 writes into them directly and needs no cache."""
+MADE_BYTES = 8 * 2**20
+"""More than a file takes until it begins to grow: groups, attributes, datasets without a row."""
+CUT_BYTES = 2**20
+"""More than HDF5 adds to a file in which it makes datasets shorter."""
 
 
 class SealedFile:
@@ -30,8 +34,27 @@ class SealedFile:
 
     @classmethod
     def made(cls, path: Path) -> "SealedFile":
-        """A new file. Locks would keep readers out, on some network file systems the writer too."""
-        return cls(path, h5py.File(path, "w", libver="latest", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES))
+        """A new file. Locks would keep readers out, on some network file systems the writer too.
+
+        Raises
+        ------
+        OSError
+            The disk has no room for it. That is seen before HDF5 writes, which a full disk can bring down with us.
+        """
+        try:
+            _take_room(path, MADE_BYTES)
+            file = h5py.File(path, "w", libver="latest", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        made = cls(path, file)
+        try:
+            # Once more: HDF5 has emptied the file, and somebody else may have been quicker.
+            _take_room(path, MADE_BYTES)
+        except OSError:
+            made.abandon()
+            raise
+        return made
 
     @classmethod
     def reopened(cls, path: Path) -> "SealedFile":
@@ -105,15 +128,28 @@ class SealedFile:
     def abandon(self) -> None:
         """Close a file that is of no use, and remove it."""
         try:
-            self.close()
+            _close_without_writing(self.file)
         finally:
             self.path.unlink(missing_ok=True)
+            if self._seal is not None:
+                self._seal.close()
+                self._seal = None
 
     def _cut(self, lengths: Mapping[str, int]) -> None:
         if lengths:
+            _take_room(self.path, self.path.stat().st_size + CUT_BYTES)
             with h5py.File(self.path, "r+", libver="latest", locking=False) as file:
                 for name, rows in lengths.items():
                     file["entry"][name].resize(rows, axis=0)
+
+
+def _take_room(path: Path, size: int) -> None:
+    """Make a file at least `size` bytes long, with blocks of the disk behind all of them."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.posix_fallocate(file, 0, size)
+    finally:
+        os.close(file)
 
 
 def _close_without_writing(file: h5py.File) -> None:
