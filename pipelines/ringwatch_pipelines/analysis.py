@@ -274,6 +274,9 @@ class Analyser:
             return self._refused(frame, verdict)
         if counts.pattern is None:
             return FrameResult(refusal=Refusal.WRONG_TYPE, text=counts.problem)
+        verdict = self._judge.repetition(counts.pattern, blank=counts.blank)
+        if verdict.refusal is not None:
+            return self._refused(frame, verdict)
         integrated = self._operator.corrected(
             counts.pattern, dark=self._dark_sums_of(dark), monitor=self._monitor(frame)
         )

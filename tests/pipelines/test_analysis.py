@@ -24,6 +24,7 @@ from ringwatch_pipelines.errors import CorrectionError, PhaseError
 from ringwatch_pipelines.frames import DetectorConditions
 from ringwatch_pipelines.reduction.cadence import Cadence
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark
+from ringwatch_pipelines.reduction.frame_quality import LightWatch
 from ringwatch_pipelines.reduction.ring_check import RingCheckRecipe
 from ringwatch_pipelines.results import FitState, PeakState, Refusal
 from ringwatch_pipelines.tracks.line_texture import TextureRecipe
@@ -256,6 +257,28 @@ def test_a_bad_frame_leaves_the_next_result_as_it_would_be_without_it(bad):
     after_bad = analysed(Analyser(limited), *good, bad, light(5))
     assert after_bad[-2].refusal or after_bad[-2].tracked.fit_state is FitState.TOO_FEW_COUNTS
     assert_identical(after_bad[-1], untouched)
+
+
+def noisy(number, seed):
+    return light(number, image=np.random.default_rng(seed).poisson(expected_counts()).astype(np.uint16))
+
+
+def test_the_image_of_the_frame_before_under_another_id_and_time_is_no_data():
+    watched = replace(PATTERNS_ONLY, light_watch=LightWatch())
+    results = analysed(Analyser(watched), *(noisy(number, seed) for number, seed in ((2, 1), (3, 2), (4, 2), (5, 1))))
+    assert [result.refusal for result in results] == [None, None, Refusal.REPEATED, None]
+
+
+def test_a_frame_that_differs_by_one_count_from_the_one_before_is_data():
+    image = noisy(2, 1).image
+    other = image.copy()
+    other[SHAPE[0] // 2, SHAPE[1] // 2] += 1
+    assert last_of(PATTERNS_ONLY, light(2, image=image), light(3, image=other)).refusal is None
+
+
+def test_frames_without_counts_are_alike_by_chance():
+    nothing = np.full(SHAPE, OFFSET, dtype=np.uint16)
+    assert last_of(PATTERNS_ONLY, light(2, image=nothing), light(3, image=nothing)).refusal is not Refusal.REPEATED
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ class DetectorSettings(Section):
     zinger_counts: Positive | None = Field(
         None, description="height from which a single pixel above its neighbours is left out; none on photon counters"
     )
-    watch_light: bool = Field(True, description="reject a frame without beam, with part of its light or of its rows")
+    watch_light: bool = Field(
+        True, description="reject a frame without beam, with part of its light or of its rows, or the one before again"
+    )
     monitor: MonitorSettings = MonitorSettings()
     cell_attribute: str = Field(
         "", description="for cells: NDArray attribute or header key that names the one in the beam"

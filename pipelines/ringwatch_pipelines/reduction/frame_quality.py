@@ -13,6 +13,9 @@ light than before is always data: it is rather the frames before that were poor.
 Where the rings cannot be told from noise (sigma of s above 5 %), nothing is said.
 
 A readout that broke off leaves rows of one and the same value at one end of the frame.
+
+Photons never fall twice in the same way: a frame with the counts of the one before it is that one once more, whatever
+its id and its time say.
 """
 
 from dataclasses import dataclass, field, replace
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 from ringwatch_pipelines.frames import DetectorConditions, Frame, read_only
 from ringwatch_pipelines.patterns import BinSums, FloatArray
 from ringwatch_pipelines.reduction.corrections import Dark
+from ringwatch_pipelines.reduction.folds import Counts
 from ringwatch_pipelines.results import Refusal
 
 NO_LIGHT, PART_LIGHT = 0.05, 0.85
@@ -43,6 +47,8 @@ _BLIND_MONITOR = 0.02
 _SETTLED = 3
 _FORGETTING = 0.25
 _SAMPLED_ROWS = 128
+_LEAST_TOLD_BINS = 16
+"""So many bins must hold counts: of a few photons, two frames may show the same by chance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +133,7 @@ class LightJudge:
         self._state = QualityState()
         self._frames = 0
         self._usual: float | None = None
+        self._last: Counts | None = None
 
     @property
     def state(self) -> JudgeState:
@@ -165,12 +172,35 @@ class LightJudge:
             self._usual = max(self._usual, blank)
         return verdict
 
+    def repetition(self, counts: Counts, *, blank: float) -> Verdict:
+        """Whether these are the counts of the light frame before, once more.
+
+        Parameters
+        ----------
+        blank
+            `broken_rows` of the frame; one that holds a single value all over has nothing to be known by.
+        """
+        if self._watch is None or not blank < 1.0:
+            return Verdict()
+        last, self._last = self._last, counts
+        if last is None or not _same_counts(last, counts):
+            return Verdict()
+        return Verdict(Refusal.REPEATED, "its counts are those of the frame before, in every bin", light_known=False)
+
     def light(self, frame: Frame, sums: BinSums, *, monitor: float) -> Verdict:
         """Whether the beam was there for all of the exposure."""
         if self._watch is None:
             return Verdict()
         self._state, verdict = judge_light(self._state, sums, monitor=monitor, conditions=frame.conditions)
         return verdict
+
+
+def _same_counts(one: Counts, other: Counts) -> bool:
+    return (
+        np.array_equal(one.raw, other.raw)
+        and np.array_equal(one.raw_squares, other.raw_squares)
+        and np.count_nonzero(one.raw) >= _LEAST_TOLD_BINS
+    )
 
 
 def broken_rows(image: NDArray[Any]) -> float:
