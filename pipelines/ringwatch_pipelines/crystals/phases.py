@@ -57,6 +57,7 @@ class Phase:
         Microstrain to start from.
     size_prior
         Relative sigma of the prior on 1 / size of LINES and REFERENCE phases: it holds the width of an absent phase.
+        0.7 is a size known to a factor of two, the sigma of its logarithm being ln 2.
     ratio
         Labels of the two lines of a LINES phase whose areas are divided.
     reported_lines
@@ -70,7 +71,7 @@ class Phase:
     lattice_prior: float | None = None
     size_nm: float = 60.0
     strain: float = 0.0
-    size_prior: float = 1.0
+    size_prior: float = 0.7
     ratio: tuple[str, str] | None = None
     reported_lines: tuple[str, ...] = ()
 

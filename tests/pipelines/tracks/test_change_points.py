@@ -49,6 +49,26 @@ def test_noise_alone_raises_hardly_any_alarm(rho):
     assert sum(bool(onsets(noise(random, rho))) for _ in range(150)) < 7
 
 
+def test_a_burn_in_that_scattered_by_chance_is_made_good_by_the_frames_after_it():
+    random = np.random.default_rng(31)
+    scales = {40: [], 240: []}
+    for _ in range(40):
+        state = OnsetState(RULE)
+        for index, value in enumerate(random.standard_normal(240)):
+            state, _ = onset_step(state, value=value, sigma=1.0, time_h=float(index))
+            if index + 1 in scales:
+                scales[index + 1].append(state.scale)
+    assert np.std(scales[40]) > 2.0 * np.std(scales[240])
+    assert max(scales[240]) < 1.35
+
+
+def test_what_creeps_in_does_not_become_what_is_usual():
+    random = np.random.default_rng(32)
+    found = onsets(0.01 * np.maximum(np.arange(500.0) - 60.0, 0.0) + random.standard_normal(500))
+    assert found
+    assert found[0].alarm_h < 350
+
+
 def test_a_lower_threshold_would_raise_many_false_alarms():
     """What the test above allows is not what any threshold gives."""
     random = np.random.default_rng(21)
