@@ -108,9 +108,14 @@ class ChannelAccessOutlet:
         self._last: Readout | None = None
 
     def publish(self, readout: Readout) -> None:
-        """Post the header, then the array, then the unique id."""
+        """Post the header, then the array, then the unique id.
+
+        A record that is written twice before the database has come to it posts its second value only; areaDetector
+        posts every one.
+        """
         if not self._records.value(self._plugin + "EnableCallbacks"):
             return
+        self.settle()
         post_header(self._records, self._plugin, readout)
         self._records.post(self._plugin + "ArrayData", wire_array(readout.data, self._wire_type)[: self._elements])
         post_unique_id(self._records, self._plugin, readout)
