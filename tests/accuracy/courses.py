@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from accuracy.figures import Measured
+from accuracy.figures import Measured, watched
 from ringwatch_daemon.composition.recipes import recipe_from_settings
 from ringwatch_daemon.examples import CONFIGURATION, example_folder
 from ringwatch_daemon.settings_file import load_settings
@@ -20,6 +20,7 @@ from ringwatch_pipelines.frames import DetectorConditions, Frame, FrameKind
 from ringwatch_pipelines.patterns import Pattern, pattern_from_sums
 from ringwatch_pipelines.reduction.lag import Lag
 from ringwatch_pipelines.results import Estimate, FitState, FrameResult, FreePhaseTrack, LinePhaseTrack, Tracked
+from ringwatch_pipelines.tracks.onsets import watched_amounts
 from ringwatch_pipelines.tracks.tracking import TrackerState, track
 from ringwatch_simulators.crystals import CERIA
 from ringwatch_simulators.detector_response import DetectorResponse
@@ -286,6 +287,7 @@ def row_of(tracked: Tracked, truth: FrameTruth) -> dict[str, tuple[float, float,
         "hump": (tracked.hump, cell.hump_counts),
         "ratio of all": (lithium.ratio, cell.ratio),
     }
+    told |= {watched(name): (amount, told[name][1]) for name, amount in watched_amounts(tracked)}
     if "copper" in phases:
         told["a_cu"] = (dict(phases["copper"].lattice)["a"], 3.6150 * truth.a_seen_A / cell.a_A)
     return {name: (estimate.value, estimate.sigma, true) for name, (estimate, true) in told.items()}

@@ -103,6 +103,11 @@ DEMANDS = (
 )
 
 
+def watched(name: str) -> str:
+    """The name of what the test for the onset of a phase is given, beside the name of the phase."""
+    return f"{name}, as watched"
+
+
 FEWEST = 200
 """Frames below which a statistic says nothing, and misses."""
 
@@ -148,13 +153,28 @@ def coverage(measured: Measured) -> float:
     return float(np.mean(np.abs(measured.pulls) < 1.0))
 
 
-def null_figures(name: str, measured: Measured) -> list[Figure]:
-    """Whether z of a phase that is absent (truth 0) is distributed as it should be."""
+def null_figures(title: str, measured: Mapping[str, Measured], name: str) -> list[Figure]:
+    """Whether z of a phase that is absent (truth 0) is distributed as it should be; beside it amount over sigma."""
+    frames, mean, spread = _absent(measured[watched(name)])
+    _, amount_mean, amount_spread = _absent(measured[name])
+    met = bool(0.9 <= spread <= 1.15)
+    return [
+        Figure(f"{title}: z while absent", f"sd {spread:.2f}, mean {mean:+.2f}", "sd 0.9 to 1.15", met, frames),
+        Figure(
+            f"{title}: amount over its sigma while absent",
+            f"sd {amount_spread:.2f}, mean {amount_mean:+.2f}",
+            "",
+            None,
+            frames,
+        ),
+    ]
+
+
+def _absent(measured: Measured) -> tuple[int, float, float]:
+    """How many frames have none of a phase, and mean and standard deviation of value over sigma in them."""
     absent = measured.known & (measured.truth == 0.0)
     z = measured.value[absent] / measured.sigma[absent]
-    spread = float(np.std(z)) if z.size >= FEWEST else np.nan
-    reached = f"sd {spread:.2f}, mean {np.mean(z) if z.size else np.nan:+.2f}"
-    return [Figure(f"{name}: z while absent", reached, "sd 0.9 to 1.15", bool(0.9 <= spread <= 1.15), z.size)]
+    return (z.size, float(np.mean(z)), float(np.std(z))) if z.size >= FEWEST else (z.size, np.nan, np.nan)
 
 
 def honest_figures(name: str, measured: Measured, *, widest: float = 1.15) -> list[Figure]:

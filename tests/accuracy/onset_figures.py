@@ -3,7 +3,7 @@
 import numpy as np
 
 from accuracy.courses import Course
-from accuracy.figures import Figure, Measured
+from accuracy.figures import Figure, Measured, watched
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.tracks.change_points import (
     OnsetRule,
@@ -40,7 +40,7 @@ def alarm_figures(courses: list[Course], name: str, *, within_h: float, dated_to
 def null_run_figures(courses: list[Course], name: str, *, runs: int = NULL_RUNS) -> list[Figure]:
     """Runs in which a phase never appears: no event, and hardly any alarm in runs made of their z."""
     told = sum(onset.name == name for course in courses for onset in course.onsets)
-    z = [_z(course.measured[name]) for course in courses]
+    z = [_z(course.measured[watched(name)]) for course in courses]
     share = false_alarms(z, frames=courses[0].time_h.size, runs=runs)
     frames = sum(one.size for one in z)
     return [

@@ -7,7 +7,7 @@ import pytest
 
 from accuracy.courses import Course, Told, run_course
 from accuracy.empty_cell import GROWN, hump_figures
-from accuracy.figures import DEMANDS, FEWEST, Measured, figures_of, honest_figures, null_figures, table
+from accuracy.figures import DEMANDS, FEWEST, Measured, figures_of, honest_figures, null_figures, table, watched
 from accuracy.onset_figures import alarm_figures, null_run_figures
 from ringwatch_simulators.scenario import SCENARIOS
 
@@ -62,7 +62,8 @@ def test_z_of_an_absent_phase_must_have_a_width_of_one():
     random = np.random.default_rng(5)
     for width, met in ((1.0, True), (1.5, False), (0.7, False)):
         absent = Measured(width * random.standard_normal(FRAMES), np.ones(FRAMES), np.zeros(FRAMES))
-        assert null_figures("LiOH", absent)[0].met is met
+        measured = {"lioh": drawn(random), watched("lioh"): absent}
+        assert null_figures("LiOH", measured, "lioh")[0].met is met
 
 
 def drawn(random, *, sigma_by=1.0, shift_sigmas=0.0, frames=400):
@@ -86,7 +87,7 @@ def test_errors_of_few_counts_must_be_what_they_say():
 
 def course_that_told(*onsets, z=None):
     z = np.random.default_rng(8).standard_normal(340) if z is None else z
-    measured = {"lioh": Measured(z, np.ones(z.size), np.zeros(z.size))}
+    measured = {watched("lioh"): Measured(z, np.ones(z.size), np.zeros(z.size))}
     return Course(1, np.arange(z.size, dtype=float), measured, np.ones(z.size), 0, onsets)
 
 
