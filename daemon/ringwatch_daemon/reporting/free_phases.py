@@ -83,8 +83,8 @@ def _lines(run: RunSeries, phase: PhaseGroup) -> ReportFigure | None:
     numbers: list[tuple[str, Column]] = [("time / h", run.marks_h_of(phase.name))]
     looks = _looks_by_label(label for panel, _ in drawn for label, _ in panel)
     for one, (panel, (text, unit)) in zip(axes, drawn, strict=True):
-        for label, marks in panel:
-            draw_marks(one, run.marks_h_of(phase.name), marks, looks[label], f"({label})")
+        for place, (label, marks) in enumerate(panel):
+            draw_marks(one, run.marks_h_of(phase.name), marks, looks[label], f"({label})", among=place)
             numbers += [
                 (f"{text} ({label}) / {unit}", marks.value),
                 (f"sigma of {text} ({label}) / {unit}", marks.sigma),

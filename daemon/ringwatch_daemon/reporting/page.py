@@ -170,7 +170,7 @@ def _entry(cell: Cell) -> str:
 
 
 def _events(run: RunSeries) -> Iterator[str]:
-    events = run.file.events()
+    events = sorted(run.file.events(), key=lambda event: event.timestamp_ns)
     yield '<h2 id="list">List of events</h2>'
     if not events:
         yield "<p>The run has no events.</p>"

@@ -22,6 +22,8 @@ WIDTH_MM = 180.0
 """Two columns of most journals."""
 
 PIXELS_AN_INCH = 200
+_MOST_MARKS_APART = 120
+_MARKS_ON_A_LINE = 10
 _ROOM = 1.5
 """Of what is missing: panels that are moved in become narrower too."""
 GREY = "0.45"
@@ -110,8 +112,8 @@ def _make_room(figure: Figure) -> None:
     left, right = (_ROOM * max(0.0, over) / width for over in (-needed.x0, needed.x1 - width))
     if left + right > 0.0:
         share = 1.0 - left - right
-        for axes in figure.axes:
-            box = axes.get_position()
+        # All of them are asked before one is moved: a twin goes along with its own.
+        for axes, box in [(axes, axes.get_position()) for axes in figure.axes]:
             axes.set_position((left + share * box.x0, box.y0, share * box.width, box.height))
 
 
@@ -149,12 +151,20 @@ def draw_marks(
     *,
     limits: bool = False,
     hollow: BoolArray | None = None,
+    among: int | None = None,
 ) -> None:
-    """Marks with error bars; with `limits` what is not seen becomes an arrow down from its upper limit."""
+    """Marks with error bars; with `limits` what is not seen becomes an arrow down from its upper limit.
+
+    Where many marks of several series would run into each other, `among`, the place of this one among them, makes it
+    a line of its own dashes with a few marks that stand beside those of the others.
+    """
+    if among is not None and x.size > _MOST_MARKS_APART:
+        _draw_line(axes, x, marks, look=look, label=label, among=among)
+        return
     shown = np.isfinite(marks.value) & np.isfinite(x)
     absent = shown & ~marks.seen if limits else np.zeros(x.shape, dtype=bool)
     shown &= ~absent
-    size = 3.6 if x.size <= 120 else 2.4
+    size = 3.6 if x.size <= _MOST_MARKS_APART else 2.4
     name: str | None = label
     open_ones = np.zeros(x.shape, dtype=bool) if hollow is None else hollow
     for chosen, face in ((shown & ~open_ones, look.colour), (shown & open_ones, "white")):
@@ -169,6 +179,17 @@ def draw_marks(
             x[absent], marks.limit[absent], marker=_LIMIT, color=look.colour, markersize=2.6 * size,
             markeredgewidth=0.8, linestyle="none", label=_once(axes, "95 % upper limit"),
         )  # fmt: skip
+
+
+def _draw_line(axes: Axes, x: FloatArray, marks: Marks, *, look: Look, label: str, among: int) -> None:
+    every = max(1, x.size // _MARKS_ON_A_LINE)
+    axes.fill_between(
+        x, marks.value - marks.sigma, marks.value + marks.sigma, color=look.colour, alpha=0.25, linewidth=0
+    )
+    axes.plot(
+        x, marks.value, marker=look.marker, color=look.colour, linestyle=look.line, linewidth=0.9, markersize=4.2,
+        markeredgewidth=0.5, markeredgecolor="white", markevery=(among * every // 5 % every, every), label=label,
+    )  # fmt: skip
 
 
 def _once(axes: Axes, label: str) -> str:

@@ -16,8 +16,9 @@ from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.core.records import CyclingSamples, Event, FrameState, Provenance
 from ringwatch_daemon.report import PAGE, report
 from ringwatch_daemon.reporting.cell_series import CellSeries
+from ringwatch_daemon.reporting.marks import Marks
 from ringwatch_daemon.reporting.numbers import NumberTable
-from ringwatch_daemon.reporting.style import ReportFigure, new_figure, style
+from ringwatch_daemon.reporting.style import LOOKS, ReportFigure, draw_marks, new_figure, style
 from ringwatch_daemon.sinks.nexus import NexusFile
 from ringwatch_daemon.sinks.run_parts import part_path
 from ringwatch_pipelines.cell.cycling import CellState, Coupling, CyclerSamples
@@ -178,6 +179,31 @@ def test_labels_that_reach_over_an_edge_are_moved_in(tmp_path):
     assert drawn.x1 <= figure.bbox_inches.width
 
 
+def test_a_twin_is_moved_in_once_with_its_own(tmp_path):
+    with style():
+        figure = new_figure(height_mm=60)
+        figure.set_layout_engine("none")
+        above, below = figure.subplots(2, 1)
+        for axes in (above, below):
+            axes.set_position((0.02, axes.get_position().y0, 0.95, 0.35))
+            axes.set_ylabel("a label\nof two lines")
+        twin = below.twinx()
+        ReportFigure("twin", "twin", "", figure).write(tmp_path, ["png"])
+    assert above.get_position().x0 == below.get_position().x0 == twin.get_position().x0 > 0.02
+
+
+def test_many_marks_of_several_series_are_lines_with_a_few_marks_of_their_own():
+    x = np.arange(300.0)
+    marks = Marks(x, np.ones(300), np.ones(300, dtype=np.int64))
+    with style():
+        axes = new_figure(height_mm=60).subplots()
+        for place, look in enumerate(LOOKS[:3]):
+            draw_marks(axes, x, marks, look, "one", among=place)
+    places = [line.get_markevery() for line in axes.lines]
+    assert len(set(places)) == len({line.get_linestyle() for line in axes.lines}) == 3
+    assert all(np.isclose(len(x) / every, 10) for _, every in places)
+
+
 def test_what_matters_among_the_events_is_not_looked_for_among_changes_of_the_current(tmp_path):
     changes = [Event(records.START_NS + row * records.FRAME_NS, -1, "REST", f"rest {row}") for row in range(30)]
     short = Event(records.START_NS + 360 * records.FRAME_NS, 6, "SHORT_CIRCUIT_HARD", "hard short circuit: 2 ohm", 0.01)
@@ -195,7 +221,7 @@ def test_what_matters_among_the_events_is_not_looked_for_among_changes_of_the_cu
 def test_only_the_part_of_the_cyclers_series_that_is_shown_decides_the_range():
     hours = np.arange(0.0, 100.0)
     values = np.where(hours > 50, 4.0, 1.0)
-    whole = CellSeries(np.arange(100), hours, values, values, np.zeros(100, int), values, 1.0)
+    whole = CellSeries(np.arange(100), hours, values, values, np.zeros(100, int), values, values, 1.0)
     part = whole.within((10.5, 20.5))
     assert part.time_h.tolist() == list(range(10, 22))
     assert set(part.voltage_V.tolist()) == {1.0}
