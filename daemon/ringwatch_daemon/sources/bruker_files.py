@@ -7,6 +7,7 @@ appendix A; the documents of a ``.brml``). So these are read here.
 
 import importlib
 import io
+import lzma
 import re
 import struct
 import zipfile
@@ -25,7 +26,8 @@ RAW_1, RAW_2, RAW_3, RAW_4, ZIP = b"RAW ", b"RAW2", b"RAW1.01", b"RAW4.00", b"PK
 MOST_SCANS = 1000
 _LARGEST_UNPACKED = 512 << 20
 _LARGEST_DOCUMENT = 128 << 20
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, NotImplementedError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError)
+"""What `zipfile`, and the four ways of packing behind it, raise of damaged bytes; each of them has been seen."""
 _US_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2}|\d{4})")
 
 
@@ -165,7 +167,7 @@ def _text(content: bytes, at: int, size: int) -> str:
 def _from_brml(content: bytes) -> tuple[ScanImage, ...]:
     try:
         headers = _headers_of_brml(content)
-    except _BROKEN_ZIP as error:
+    except _DAMAGED as error:
         raise InputFileError(f"expected a whole .brml file, got one that is damaged: {error}") from error
     scans = _scans_by_geddes(content, "scan.brml")
     return tuple(

@@ -1,5 +1,6 @@
 """Bruker's scans: five layouts, each with its angles, counts and times, and never a number from a damaged one."""
 
+import io
 import random
 import struct
 import sys
@@ -174,6 +175,22 @@ def test_no_damage_brings_the_reader_down(kind):
         with suppress(InputFileError):
             for image in read_bruker(bytes(content[: chance.randrange(len(content) + 1)])):
                 assert image.two_theta_deg.shape == image.intensity.shape
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_no_damage_to_a_zip_brings_the_reader_down_however_it_is_packed(packed):
+    whole, chance, refused = io.BytesIO(), random.Random(packed), 0
+    with zipfile.ZipFile(whole, "w", packed) as file:
+        file.writestr("Experiment0/DataContainer.xml", "<a>Experiment0/RawData0.xml</a>" * 40)
+    for _ in range(400):
+        content = bytearray(whole.getvalue())
+        for _ in range(chance.choice([1, 2, 4])):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        with suppress(InputFileError):
+            read_bruker(bytes(content))
+            refused -= 1
+        refused += 1
+    assert refused > 200
 
 
 def test_without_geddes_it_is_said_what_to_install(monkeypatch):
