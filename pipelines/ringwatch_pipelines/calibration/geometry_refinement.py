@@ -17,6 +17,9 @@ WAVELENGTH = "wavelength_m"
 _HUBER = 2.0
 """Residuals beyond so many sigmas lose weight."""
 _ROUNDS = 60
+_WEIGHINGS = 4
+_FAR_OFF = 5.0
+"""Sigmas beyond which a point is not counted as used."""
 _LARGEST_DAMPING = 1e8
 
 
@@ -99,43 +102,58 @@ def refine_geometry(
     GeometryError
         Fewer than ten positions, or all of one ring.
     """
-    lines = np.unique(positions.line)
-    if positions.line.size < 10 or lines.size < 2:
-        raise GeometryError(
-            f"to refine a geometry, two rings and ten positions are needed, got {lines.size} and {positions.line.size}"
-        )
-    names = (*PARAMETERS, WAVELENGTH) if refine_wavelength else PARAMETERS
+    _require_enough(positions)
     points_m = plane_from_angles(
         geometry=geometry,
         two_theta_rad=np.deg2rad(positions.two_theta_deg),
         azimuth_rad=np.deg2rad(positions.azimuth_deg),
     )
+    names = (*PARAMETERS, WAVELENGTH) if refine_wavelength else PARAMETERS
     problem = _Problem(points_m, d_spacing_A[positions.line], names)
-    sigma = positions.sigma_deg
-    excess = 0.0
-    for _ in range(4):
-        total = np.hypot(sigma, excess)
-        geometry = _minimised(problem, geometry, total)
+    fitted, excess_deg = _settled(problem, geometry, positions.sigma_deg)
+    return _assessed(problem, fitted, positions, excess_deg)
+
+
+def _require_enough(positions: RingPositions) -> None:
+    rings = np.unique(positions.line).size
+    if positions.line.size < 10 or rings < 2:
+        raise GeometryError(
+            f"to refine a geometry, two rings and ten positions are needed, got {rings} and {positions.line.size}"
+        )
+
+
+def _settled(problem: "_Problem", geometry: Geometry, sigma_deg: FloatArray) -> tuple[Geometry, float]:
+    """The geometry, and the scatter beyond the errors: each decides how much the points weigh for the other."""
+    excess_deg = 0.0
+    for _ in range(_WEIGHINGS):
+        geometry = _minimised(problem, geometry, np.hypot(sigma_deg, excess_deg))
         residual, _ = problem.residual(geometry)
-        excess = _excess_scatter(residual, sigma)
-    total = np.hypot(sigma, excess)
+        excess_deg = _excess_scatter(residual, sigma_deg)
+    return geometry, excess_deg
+
+
+def _assessed(
+    problem: "_Problem", geometry: Geometry, positions: RingPositions, excess_scatter_deg: float
+) -> GeometryFit:
+    """What the points say of a fitted geometry."""
+    sigma = np.hypot(positions.sigma_deg, excess_scatter_deg)
     residual, slopes = problem.residual(geometry)
-    weight = _huber_weight(residual / total) / total**2
-    used = np.abs(residual) < 5.0 * total
-    two_theta, azimuth, _ = angles_from_plane(geometry=geometry, points_m=points_m)
+    weight = _huber_weight(residual / sigma) / sigma**2
+    two_theta, azimuth, _ = angles_from_plane(geometry=geometry, points_m=problem.points_m)
+    of_rings = [np.median(residual[positions.line == line]) for line in np.unique(positions.line)]
     return GeometryFit(
         geometry=geometry,
-        names=names,
-        values=read_only(np.array([getattr(geometry, name) for name in names])),
+        names=problem.names,
+        values=read_only(np.array([getattr(geometry, name) for name in problem.names])),
         covariance=read_only(_covariance(slopes, weight, residual, positions.line)),
         two_theta_deg=read_only(np.rad2deg(two_theta)),
         residual_deg=read_only(residual),
-        sigma_deg=read_only(total),
+        sigma_deg=read_only(sigma),
         azimuth_deg=read_only(np.rad2deg(azimuth) % 360.0),
-        excess_scatter_deg=excess,
+        excess_scatter_deg=excess_scatter_deg,
         rms_deg=float(np.sqrt((weight * residual**2).sum() / weight.sum())),
-        ring_rms_deg=float(np.sqrt(np.mean([np.median(residual[positions.line == line]) ** 2 for line in lines]))),
-        used=read_only(used),
+        ring_rms_deg=float(np.sqrt(np.mean(np.square(of_rings)))),
+        used=read_only(np.abs(residual) < _FAR_OFF * sigma),
     )
 
 

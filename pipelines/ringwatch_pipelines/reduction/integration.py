@@ -1,6 +1,7 @@
 """From geometry, corrections and bins to the operators that are applied to every frame."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -80,20 +81,10 @@ def build_operator(
     lists, edges = maps.bins(binning)
     make = histogram_fold if binning.splitting == "none" else split_fold
     fold: Fold = make(lists=lists, weight=weight)
-    norm, squares = _norm_and_squares(fold)
-    if not norm.any():
-        raise GeometryError(
-            f"no pixel counts between {binning.two_theta_min_deg} and {binning.two_theta_max_deg} degree two theta"
-        )
+    folded = _folded(fold, geometry, corrections, edges, threads)
     return IntegrationOperator(
-        fold=fold,
-        shape=geometry.shape,
-        corrections=corrections,
-        norm=norm,
-        squares=squares,
-        threads=threads,
-        axis=RadialAxis(read_only(edges), _mean_two_theta_deg(maps, fold, norm, edges)),
-        geometry_fingerprint=geometry.fingerprint,
+        **folded,
+        axis=RadialAxis(read_only(edges), _mean_two_theta_deg(maps, fold, folded["norm"], edges)),
         masked_fraction=float(np.mean(weight == 0)),
     )
 
@@ -106,10 +97,33 @@ def _mean_two_theta_deg(maps: PixelMaps, fold: Fold, norm: FloatArray, edges_deg
     return read_only(np.clip(mean, edges_deg[:-1], edges_deg[1:]))
 
 
-def _norm_and_squares(fold: Fold) -> tuple[FloatArray, FloatArray]:
+class _Folded(TypedDict):
+    """What every operator is made of; `FoldedOperator` explains it."""
+
+    fold: Fold
+    shape: tuple[int, int]
+    corrections: Corrections
+    norm: FloatArray
+    squares: FloatArray
+    threads: int
+    geometry_fingerprint: str
+
+
+def _folded(fold: Fold, geometry: Geometry, corrections: Corrections, edges_deg: FloatArray, threads: int) -> _Folded:
+    """The static sums of a fold; raises GeometryError where not one pixel is in it."""
     norm, _ = fold.static_sums(fold.weight)
     _, squares = fold.static_sums((fold.weight > 0).astype(np.float32))
-    return read_only(norm), read_only(squares)
+    if not norm.any():
+        raise GeometryError(f"no pixel counts between {edges_deg[0]:g} and {edges_deg[-1]:g} degree two theta")
+    return _Folded(
+        fold=fold,
+        shape=geometry.shape,
+        corrections=corrections,
+        norm=read_only(norm),
+        squares=read_only(squares),
+        threads=threads,
+        geometry_fingerprint=geometry.fingerprint,
+    )
 
 
 def bin_width_deg(
@@ -174,19 +188,10 @@ def build_sector_operator(
         edges_deg=edges,
         sectors=sectors,
     )
-    norm, squares = _norm_and_squares(fold)
-    if not norm.any():
-        raise GeometryError(f"no pixel counts between {two_theta_min_deg:g} and {two_theta_max_deg:g} degree two theta")
     return SectorOperator(
-        fold=fold,
-        shape=geometry.shape,
-        corrections=corrections,
-        norm=norm,
-        squares=squares,
-        threads=threads,
+        **_folded(fold, geometry, corrections, edges, threads),
         axis=RadialAxis(read_only(edges)),
         azimuth_deg=read_only((np.arange(sectors) + 0.5) * 360.0 / sectors),
-        geometry_fingerprint=geometry.fingerprint,
     )
 
 
