@@ -26,6 +26,8 @@ _TOLD_BINS = 0.25
 _STRONGEST = 6
 _VISIBLE_SIGMAS = 6.0
 """A line is held against the calibration only where it should stand out by so much."""
+_ROOM_FWHM, _LEAST_ALONE, _NEIGHBOUR = 1.5, 3, 0.1
+"""A line is, where there are so many such, only where others within so many widths have no more than a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class RingSelfTest:
     passed
         The calibration can be used.
     lines_expected, lines_found
-        Lines inside the pattern, and those seen within the tolerance of their place; weak ones may hide in noise.
+        Lines inside the pattern that stand alone, and those seen within the tolerance of their place; weak ones may
+        hide in noise.
     median_offset_ppm, worst_offset_ppm
         Of d over the lines found, measured minus expected; NaN where none was found.
     scale_ppm
@@ -96,6 +99,8 @@ def ring_self_test(
         reached = _has_room(pattern.two_theta_deg, np.isfinite(intensity), lines)
         sectors.append(_comb_offset(pattern.two_theta_deg, intensity, noise, lines[reached], weights[reached]))
     scatter = _scatter(np.array(sectors), lit=int((pattern.norm > 0).any(axis=1).sum()))
+    alone = _alone(pattern.two_theta_deg, _excess(mean, sigma, sigmas=4.0), lines, weights)
+    lines, weights = lines[alone], weights[alone]
     offsets = _line_offsets(pattern.two_theta_deg, mean, sigma, lines, tolerance_ppm)
     found = np.isfinite(offsets)
     visible = _visible(pattern.two_theta_deg, mean, sigma, _scaled(lines, 1.0 + 1e-6 * np.nan_to_num(whole)), weights)
@@ -192,6 +197,31 @@ def _excess(intensity: FloatArray, sigma: FloatArray, *, sigmas: float) -> Float
     background = percentile_filter(smooth, 40, size=window, mode="nearest")
     above = np.where(known, intensity - background, 0.0)
     return np.where(above > sigmas * np.nan_to_num(sigma), above, 0.0)
+
+
+def _alone(two_theta_deg: FloatArray, excess: FloatArray, lines: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:
+    """(lines,) whether a line stands alone: the top of a cluster is nobody's place. All of them where hardly any does.
+
+    `weights` are roots of strengths.
+    """
+    strongest = np.argsort(-weights, kind="stable")[:_STRONGEST]
+    tops = np.searchsorted(two_theta_deg, lines[strongest])
+    widths = [_bins_above_half(excess, min(int(top), excess.size - 1)) for top in tops]
+    reach = _ROOM_FWHM * float(np.median(widths)) * _bin_deg(two_theta_deg)
+    near = np.abs(lines[:, None] - lines[None, :]) <= reach
+    others = near @ weights**2 - weights**2
+    alone = others <= _NEIGHBOUR * weights**2
+    return alone if alone.sum() >= _LEAST_ALONE else np.ones_like(alone)
+
+
+def _bins_above_half(excess: FloatArray, near: int) -> int:
+    """Bins around a place that stand above half of the highest one next to it."""
+    top = max(near - 2, 0) + int(np.argmax(excess[max(near - 2, 0) : near + 3]))
+    low = np.flatnonzero(excess <= 0.5 * excess[top])
+    left, right = low[low < top], low[low > top]
+    first = int(left[-1]) + 1 if left.size else 0
+    last = int(right[0]) - 1 if right.size else excess.size - 1
+    return last - first + 1
 
 
 def _comb_offset(

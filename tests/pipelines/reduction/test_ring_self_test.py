@@ -188,6 +188,18 @@ def test_weak_lines_that_are_expected_to_be_weak_may_be_missing(small):
     assert ring_self_test(pattern=pattern, lines_two_theta_deg=lines, relative_strengths=strengths).passed
 
 
+def test_clusters_of_overlapping_lines_are_held_against_nothing(small):
+    """Dense lines of low symmetry: the top of a cluster lies between the places of its lines."""
+    few = face_centred_lines_deg(NI_A, small, upto_deg=13.0)
+    clusters = np.concatenate([few[:-1] + share * np.diff(few) for share in (0.5, 0.5 + 0.06 / np.diff(few))])
+    lines, strengths = np.concatenate([few, clusters]), np.concatenate([np.ones_like(few), np.ones_like(clusters)])
+    frame = simulated(small, lines)
+    result = ring_self_test(pattern=sectors_of(frame, small), lines_two_theta_deg=lines, relative_strengths=strengths)
+    assert result.passed, result.text
+    assert result.lines_expected < lines.size / 2
+    assert result.lines_found == result.lines_expected
+
+
 def test_without_two_rings_on_the_detector_nothing_can_be_told(small):
     pattern = sectors_of(simulated(small, []), small)
     result = ring_self_test(pattern=pattern, lines_two_theta_deg=[5.0, 80.0])
