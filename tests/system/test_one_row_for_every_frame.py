@@ -8,7 +8,7 @@ import pytest
 
 from fakes.beamlines import write_plain_beamline
 from fakes.ioc import free_ports, running_ioc
-from fakes.service import assert_whole, rows, serving, texts
+from fakes.service import assert_whole, rows, serving, texts, wait_until
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -16,8 +16,11 @@ SHAPE = (256, 256)
 COUNTING = ("--shape", "256x256", "--start-paused")
 OUTAGE_S = 1.5
 RATE_HZ = 40
-ON_THE_WAY = 3
-"""Newest frames of a killed IOC whose number, too, may die in its queues; what its counter told of is named."""
+SEEN, COUNTED = 19, 21
+"""Frames of the first IOC that go out, and that its counter tells of before it hangs."""
+DROPPED = ("--fault", "drop@20", "--fault", "drop@21", "--fault", "stall@22:60")
+HEARD_WITHIN_S = 1.5
+"""So long the counter's newest value may be on its way; well below the time after which it names frames by itself."""
 FRAMES = 200
 
 
@@ -36,10 +39,11 @@ def beamline(tmp_path, protocol, *arguments):
 
 @pytest.mark.parametrize("protocol", ["pva", "ca"])
 def test_an_ioc_that_is_killed_and_comes_back_counts_anew_and_no_frame_of_either_is_forgotten(tmp_path, protocol):
-    with beamline(tmp_path, protocol, "--rate", str(RATE_HZ), "--count", "1000") as (daemon, ioc):
+    with beamline(tmp_path, protocol, "--rate", str(RATE_HZ), "--count", "1000", *DROPPED) as (daemon, ioc):
         ioc.put("cam1:Acquire", 1)
-        daemon.wait_rows(lambda ids: ids.size >= 10, "frames of the first IOC")
-        counter = ioc.get("cam1:ArrayCounter_RBV")
+        daemon.wait_rows(lambda ids: ids[-1] == SEEN, "frames of the first IOC")
+        wait_until(lambda: ioc.get("cam1:ArrayCounter_RBV") == COUNTED, "the frames that nobody sees")
+        time.sleep(HEARD_WITHIN_S)
         ioc.kill()
         with running_ioc("--shape", "256x256", "--rate", str(RATE_HZ), "--count", "30", ports=ioc.ports):
             daemon.wait_rows(lambda ids: list(ids).count(1) == 2 and ids[-1] == 30, "the last frame of the second IOC")
@@ -47,9 +51,9 @@ def test_an_ioc_that_is_killed_and_comes_back_counts_anew_and_no_frame_of_either
     told = rows(daemon.output)
     ids = [number for number, _, _ in told]
     restart = len(ids) - 30
-    assert ids[:restart] == list(range(1, restart + 1))
+    assert ids[:restart] == list(range(1, COUNTED + 1))
     assert ids[restart:] == list(range(1, 31))
-    assert restart >= counter - ON_THE_WAY
+    assert [reason for _, _, reason in told[SEEN:restart]] == ["IOC_RESTARTED"] * (COUNTED - SEEN)
     assert {reason for _, state, reason in told[restart:] if state == "LOST"} <= {
         "IOC_RESTARTED",
         "GAP_IN_ID",
