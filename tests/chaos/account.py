@@ -172,6 +172,8 @@ def _named_by_epoch(rows: Sequence[Row], epochs: Sequence[Epoch]) -> dict[int, s
             waiting.append(row.unique_id)
             continue
         if row.reason in APART:
+            if row.reason == "LATE" and row.unique_id <= newest:
+                named[at].add(row.unique_id)  # in a row of its own: before the first one of its stretch that was seen
             continue
         strayed = _stray(row, epochs, at, newest)
         if strayed is not None:

@@ -77,6 +77,13 @@ def test_a_frame_that_comes_after_the_counter_began_anew_belongs_to_the_old_coun
     assert account(rows, first + second).unnamed == []
 
 
+def test_a_frame_that_comes_after_the_first_one_of_its_count_is_named_by_its_late_row():
+    first, second = served(*range(1, 31)), served(*range(1, 11), start_ns=START_NS + 30 * PERIOD_NS)
+    rows = [*map(row, [*first, second[1]]), row(second[0], "REJECTED", "LATE"), *map(row, second[2:])]
+    assert account(rows, first + second).unnamed == []
+    assert len(account([each for each in rows if each.reason != "LATE"], first + second).unnamed) == 1
+
+
 def test_what_came_after_the_stop_is_of_no_run():
     frames = served(*range(1, 101))
     assert account([row(frame) for frame in frames[:50]], frames, stopped_ns=frames[50].counted_ns).unnamed == []

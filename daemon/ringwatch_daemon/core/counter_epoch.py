@@ -102,6 +102,7 @@ class CounterEpoch:
     seen: RememberedIds = field(default_factory=lambda: RememberedIds(REMEMBERED_IDS))
     lost_rows: OrderedDict[int, LostFrame] = field(default_factory=OrderedDict)
     frames: int = 1
+    _stepped_back: bool = False
     _returned_id: int = -1
 
     @classmethod
@@ -136,6 +137,7 @@ class CounterEpoch:
         if arrival.has_own_time:
             # A time that was made up must not be what the next true one is held against.
             self.stamped_id, self.last_timestamp_ns = arrival.unique_id, arrival.timestamp_ns
+            self._stepped_back = arrival.flag is Reason.BACKWARD_TIMESTAMP
         self.remember(arrival)
 
     def enter_again(self, row: EnteredRow) -> None:
@@ -176,7 +178,8 @@ class CounterEpoch:
 
     def periods_to(self, arrival: Arrival) -> int:
         """Periods between the last frame and one that follows it, 0 where none is missing or nobody can tell."""
-        if not arrival.has_own_time or arrival.unique_id != self.stamped_id + 1 or len(self.steps_ns) < _STEPS:
+        follows = arrival.has_own_time and arrival.unique_id == self.stamped_id + 1
+        if not follows or self._stepped_back or len(self.steps_ns) < _STEPS:
             return 0
         period_ns = self.period_ns
         regular = all(abs(step_ns - period_ns) < _REGULAR * period_ns for step_ns in self.steps_ns)

@@ -170,6 +170,7 @@ def test_a_time_that_cannot_be_costs_nobody_else_anything(stamp_ns):
     for number in range(52, 80):
         admission = book.arrive(number, number)
         assert (admission.verdict, admission.timestamp_ns) == (Reason.NONE, START + number * SECOND)
+        assert not admission.events
     assert book.lost == []
 
 
