@@ -64,6 +64,11 @@ class DaemonProcess:
             self._process.send_signal(signal.SIGTERM)
         self._stopping = True
 
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._process.poll() is not None
+
     def require_alive_or_stopping(self) -> None:
         """Raise when the daemon has ended by itself.
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ringwatch_daemon.client import Subscription, subscribe
+from ringwatch_daemon.client import subscribe
+from ringwatch_daemon.core.errors import SubscriptionError
 from ringwatch_daemon.core.wire import StreamMessage
 from ringwatch_daemon.daemon_process import DaemonProcess
 from ringwatch_daemon.dashboard.page.model import PageModel
@@ -21,6 +22,8 @@ from ringwatch_daemon.verdict import print_verdict
 
 TRUTH_NOT_MET = 3
 PREFIX = "13PE1:"
+SILENCE_S = 15.0
+"""A daemon that lives tells its status more often, but on a busy machine."""
 LAST_SAMPLE_WAIT_S = 10.0
 """How long the cycler's sample after the last frame is waited for."""
 
@@ -60,7 +63,7 @@ def run_demo(*, frames: int, speed: float | None, directory: Path, console: Cons
             daemon.wait_connected()
             put(f"{PREFIX}cam1:Acquire", 1)
             model = PageModel()
-            with subscribe(endpoint) as messages, PageServer(model) as page:
+            with subscribe(endpoint, timeout_s=SILENCE_S) as messages, PageServer(model) as page:
                 console.print(f"also as a page, while it runs: {page.address}", highlight=False)
                 told = follow(_until_done(messages, frames, daemon), model)
                 show(told, console=console, expected_frames=frames)
@@ -72,13 +75,13 @@ def run_demo(*, frames: int, speed: float | None, directory: Path, console: Cons
     return 0 if print_verdict(output, truth, console=console) else TRUTH_NOT_MET
 
 
-def _until_done(messages: Subscription, frames: int, daemon: DaemonProcess) -> Iterator[StreamMessage]:
+def _until_done(messages: Iterator[StreamMessage], frames: int, daemon: DaemonProcess) -> Iterator[StreamMessage]:
     """Every message to the end of the run; the daemon is asked to stop once all frames and their cell are known."""
     patience = threading.Timer(LAST_SAMPLE_WAIT_S, daemon.ask_to_stop)
     patience.daemon = True
     last = frames - 1
     try:
-        for message in messages:
+        for message in while_it_lives(messages, daemon):
             yield message
             if message.kind == "frame.tracking" and message.frame == last:
                 patience.start()
@@ -89,6 +92,19 @@ def _until_done(messages: Subscription, frames: int, daemon: DaemonProcess) -> I
             daemon.require_alive_or_stopping()
     finally:
         patience.cancel()
+
+
+def while_it_lives(messages: Iterator[StreamMessage], daemon: DaemonProcess) -> Iterator[StreamMessage]:
+    """The messages of the daemon, until there are no more or it has ended; an end that nobody asked for is an error."""
+    while True:
+        try:
+            yield next(messages)
+        except StopIteration:
+            return
+        except SubscriptionError:
+            daemon.require_alive_or_stopping()
+            if daemon.ended:
+                return
 
 
 def _configuration(path: Path, *, table: Path, endpoint: str) -> Path:

@@ -5,8 +5,9 @@ import socket
 import pytest
 
 from fakes.configurations import configuration
-from ringwatch_daemon.core.errors import DetectorError
+from ringwatch_daemon.core.errors import DetectorError, SubscriptionError
 from ringwatch_daemon.daemon_process import DaemonProcess
+from ringwatch_daemon.demo import while_it_lives
 from ringwatch_daemon.local_beamline import SimulatedBeamline, free_ports, free_tcp_pair
 
 pytestmark = pytest.mark.sockets
@@ -53,3 +54,39 @@ def test_a_daemon_that_ends_is_quoted_with_its_last_words(tmp_path):
         pytest.raises(DetectorError, match=r"the daemon ended with code 2: ringwatch: .*binning.binz"),
     ):
         daemon.wait_connected()
+
+
+class _SilentAfter:
+    """The messages of a publisher that falls silent."""
+
+    def __init__(self, *messages):
+        self._messages = iter(messages)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        for message in self._messages:
+            return message
+        raise SubscriptionError("no message came within 15 s")
+
+
+class _Ended:
+    """A daemon that has ended by itself, or as it was asked to."""
+
+    ended = True
+
+    def __init__(self, *, asked):
+        self._asked = asked
+
+    def require_alive_or_stopping(self):
+        if not self._asked:
+            raise DetectorError("the daemon ended with code 1: its last words")
+
+
+def test_a_daemon_that_falls_silent_is_looked_after():
+    told = while_it_lives(_SilentAfter("one", "two"), _Ended(asked=False))
+    assert [next(told), next(told)] == ["one", "two"]
+    with pytest.raises(DetectorError, match="its last words"):
+        next(told)
+    assert list(while_it_lives(_SilentAfter("one"), _Ended(asked=True))) == ["one"]

@@ -25,7 +25,7 @@ function extent(values) {
   let low = Infinity, high = -Infinity;
   for (const value of values) if (value !== null) { low = Math.min(low, value); high = Math.max(high, value); }
   if (low > high) return null;
-  const room = high > low ? 0.04 * (high - low) : Math.max(Math.abs(low) * 1e-3, 1e-9);
+  const room = high > low ? 0.04 * (high - low) : 0.05 * Math.abs(low) || 1;
   return [low - room, high + room];
 }
 
@@ -103,7 +103,8 @@ function card(title, value, drawing, wide) {
 function charts(state) {
   const cell = state.cells.find((each) => each.name === chosen) ?? state.cells[0];
   const marks = state.events.filter((event) => /^(ONSET_|SHORT_CIRCUIT)/.test(event.kind) && (!event.cell || event.cell === cell?.name));
-  const drawn = [], wide = Math.max(320, Math.min(1400, document.body.clientWidth - 40));
+  // As wide as they will be shown, so that letters keep their size.
+  const drawn = [], wide = Math.max(280, Math.min(1400, $("charts").clientWidth - 22)), narrow = Math.min(460, wide);
   if (state.pattern) {
     const { x, y, frame, cell: shown, fit: model, background, residual } = state.pattern;
     const over = model ? [{ y: background, kind: "background" }, { y: model, kind: "model" }] : [];
@@ -120,13 +121,13 @@ function charts(state) {
     if (!track || !track.v.length) continue;
     const unit = quantity.unit ? ` (${quantity.unit})` : "";
     drawn.push(card(`${quantity.phase}: ${quantity.label}${unit}`, cell.newest[quantity.path] ?? "",
-      chart({ x: track.t, y: track.v, sigma: track.s, width: 460, height: 210, marks, xLabel })));
+      chart({ x: track.t, y: track.v, sigma: track.s, width: narrow, height: 210, marks, xLabel })));
   }
   for (const [name, title] of [["voltage", "cell voltage (V)"], ["current", "cell current (mA)"]]) {
     const track = cell?.[name];
     if (!track || !track.v.length) continue;
     drawn.push(card(title, track.v.at(-1).toPrecision(4),
-      chart({ x: track.t, y: track.v, width: 460, height: 210, marks, xLabel, joined: true })));
+      chart({ x: track.t, y: track.v, width: narrow, height: 210, marks, xLabel, joined: true })));
   }
   $("charts").replaceChildren(...drawn);
 }
@@ -159,7 +160,7 @@ function show(state) {
     [`${lost} lost`, lost ? "bad" : "good"], state.reasons && [state.reasons, "quiet"]]);
   numbers("health", [state.frames_per_s !== null && [`${state.frames_per_s.toPrecision(3)} frames/s`],
     state.latency_s !== null && [`latency ${(1e3 * state.latency_s).toFixed(0)} ms`],
-    ...state.queues.map((queue) => [`${queue.name} ${queue.length} waiting (most ${queue.most} of ${queue.capacity})`])]);
+    ...state.queues.map((queue) => [`${queue.name.replace("_MiB", " (MiB)")}: ${queue.length} waiting (most ${queue.most} of ${queue.capacity})`])]);
   const warnings = [...state.flags, state.missed, state.silence].filter(Boolean);
   $("warnings").replaceChildren(...warnings.map((text) => element("p", {}, text)));
   cells(state);
@@ -169,6 +170,7 @@ function show(state) {
     element("td", {}, event.sigma_h === null ? event.text : `${event.text} (± ${event.sigma_h.toPrecision(2)} h)`))));
 }
 
+addEventListener("resize", () => { if (newest) charts(newest); });
 fetch("/state").then((answer) => answer.json()).then(show).catch(() => {});
 const source = new EventSource("/events");
 source.addEventListener("message", (event) => show(JSON.parse(event.data)));
