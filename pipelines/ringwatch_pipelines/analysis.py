@@ -6,96 +6,34 @@ The first step needs no other frame: `Analyser.counter` may do it beforehand, wh
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from ringwatch_pipelines.analysis_memory import AnalyserMemory
-from ringwatch_pipelines.errors import CorrectionError, PhaseError
+from ringwatch_pipelines.analysis_recipe import Recipe
 from ringwatch_pipelines.fit.fit_layout import layout_from_recipe
-from ringwatch_pipelines.fit.pattern_fit import FitRecipe
 from ringwatch_pipelines.frames import Frame, FrameKind
 from ringwatch_pipelines.patterns import BinSums, FloatArray, RadialAxis, pattern_from_sums
-from ringwatch_pipelines.reduction.array_store import ArrayStore, NothingKept
-from ringwatch_pipelines.reduction.block_offsets import ReadoutBlocks
-from ringwatch_pipelines.reduction.cadence import Cadence, FrameSum
-from ringwatch_pipelines.reduction.corrections import Corrections, Dark
+from ringwatch_pipelines.reduction.cadence import FrameSum
+from ringwatch_pipelines.reduction.corrections import Dark, DarkChoice
 from ringwatch_pipelines.reduction.counting import CountedFrame, FrameCounter, FrameCounts
 from ringwatch_pipelines.reduction.darks import DarkStore, DarkSumsOf
 from ringwatch_pipelines.reduction.drift_correction import DriftCorrection
-from ringwatch_pipelines.reduction.frame_quality import LightJudge, LightWatch, Verdict
-from ringwatch_pipelines.reduction.geometry import Geometry
-from ringwatch_pipelines.reduction.integration import Binning, build_block_operator, build_operator
-from ringwatch_pipelines.reduction.lag import Lag, LagMemory
+from ringwatch_pipelines.reduction.frame_notices import FrameNotices, RingCheck
+from ringwatch_pipelines.reduction.frame_quality import LightJudge, Verdict
+from ringwatch_pipelines.reduction.integration import build_block_operator, build_operator
+from ringwatch_pipelines.reduction.lag import LagMemory
 from ringwatch_pipelines.reduction.operators import Integrated, IntegrationOperator
-from ringwatch_pipelines.reduction.ring_check import RingCheckRecipe, ring_notices
-from ringwatch_pipelines.reduction.zingers import ZingerRule
-from ringwatch_pipelines.results import FitState, FrameResult, Notice, Refusal, TextureTrack, Tracked
+from ringwatch_pipelines.reduction.ring_check import ring_notices
+from ringwatch_pipelines.results import FitState, FrameResult, Refusal, TextureTrack, Tracked
 from ringwatch_pipelines.scans import Measured, Scan
-from ringwatch_pipelines.tracks.change_points import OnsetRule
-from ringwatch_pipelines.tracks.line_texture import LineTexture, TextureRecipe, line_of_layout
+from ringwatch_pipelines.tracks.line_texture import LineTexture, line_of_layout
 from ringwatch_pipelines.tracks.onsets import OnsetWatch
 from ringwatch_pipelines.tracks.tracking import TrackerState, blank_tracked, track
 
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Recipe:
-    """Everything that decides a result, besides the frames.
-
-    Parameters
-    ----------
-    darks
-        Known before the run.
-    dark_required
-        Refuse a light frame for which no dark is valid.
-    monitor_reference
-        Monitor value at which intensities are left as they are; None where there is no monitor.
-    fit
-        None to make patterns only.
-    texture
-        Lines whose azimuthal distribution is followed; each belongs to a phase of the fit.
-    ring_check
-        Rings that must lie where the calibration says; None to take the calibration as it is.
-    onset
-        How the first appearance of a minor phase is looked for; None to look for none.
-    lag
-        Residual image of earlier frames, to be taken off.
-    light_watch
-        Which frames are refused for their light; None to take every frame.
-    blocks
-        Readout blocks whose offsets drift; None to take the dark as it is.
-    zingers
-        Struck pixels to leave out; None for none.
-    store
-        Remembers what takes long to work out of the geometry; no result depends on it.
-    """
-
-    geometry: Geometry
-    corrections: Corrections
-    binning: Binning
-    darks: tuple[Dark, ...] = ()
-    dark_required: bool = False
-    monitor_reference: float | None = None
-    cadence: Cadence = field(default_factory=Cadence)
-    fit: FitRecipe | None = None
-    texture: tuple[TextureRecipe, ...] = ()
-    ring_check: RingCheckRecipe | None = None
-    onset: OnsetRule | None = None
-    lag: Lag = field(default_factory=Lag)
-    light_watch: LightWatch | None = field(default_factory=LightWatch)
-    blocks: ReadoutBlocks | None = None
-    zingers: ZingerRule | None = None
-    store: ArrayStore = field(default_factory=NothingKept)
-
-    def __post_init__(self) -> None:
-        for dark in self.darks:
-            if dark.image.shape != self.geometry.shape:
-                raise CorrectionError(
-                    f"the dark from {dark.origin} must have the detector's shape {self.geometry.shape}, "
-                    f"got {dark.image.shape}"
-                )
-        if self.texture and self.fit is None:
-            raise PhaseError(f"the texture of {self.texture[0].label} cannot be followed without a fit")
+__all__ = ["Analyser", "Recipe"]
 
 
 class Analyser:
@@ -141,9 +79,7 @@ class Analyser:
         )
         self._blank = _blank(recipe)
         self._onsets = OnsetWatch(recipe.onset)
-        self._rings_checked = recipe.ring_check is None
-        self._told_offset = False
-        self._told_dark = -1
+        self._notices = FrameNotices(_ring_check(recipe, self.axis), shape=recipe.geometry.shape)
 
     @property
     def axis(self) -> RadialAxis:
@@ -163,7 +99,7 @@ class Analyser:
     @property
     def needs_images(self) -> bool:
         """Whether the next light frames have to bring their images, counted or not; once false, it stays so."""
-        return not self._rings_checked
+        return not self._notices.rings_checked
 
     def blank(self, fit_state: FitState = FitState.NOT_FITTED) -> Tracked:
         """The tracks of a frame that was not fitted: every phase, line and peak, without values."""
@@ -184,9 +120,9 @@ class Analyser:
             onsets=self._onsets.memory,
             lags=tuple(lag.state for lag in self._lags),
             judge=self._judge.state,
-            told_dark=self._told_dark,
-            told_offset=self._told_offset,
-            rings_checked=self._rings_checked,
+            told_dark=self._notices.told_dark,
+            told_offset=self._notices.told_offset,
+            rings_checked=self._notices.rings_checked,
         )
 
     def recall(self, memory: AnalyserMemory) -> None:
@@ -207,8 +143,9 @@ class Analyser:
         for lag, state in zip(self._lags, memory.lags, strict=True):
             lag.recall(state)
         self._judge.recall(memory.judge)
-        self._told_dark, self._told_offset = memory.told_dark, memory.told_offset
-        self._rings_checked = memory.rings_checked
+        self._notices.recall(
+            told_dark=memory.told_dark, told_offset=memory.told_offset, rings_checked=memory.rings_checked
+        )
 
     def analyse(self, frame: Measured, *, timestamp_ns: int) -> FrameResult:
         """Analyse the next frame of the run.
@@ -260,15 +197,33 @@ class Analyser:
         return FrameResult(dark_index=self._darks.take(frame, timestamp_ns=timestamp_ns))
 
     def _analyse_light(self, frame: Frame, timestamp_ns: int) -> FrameResult:
-        choice = self._darks.choose(frame, timestamp_ns=timestamp_ns)
-        if frame.offset_subtracted:
-            # Taking a dark off twice would be worse than not at all.
-            dark, dark_index = None, -1
-        elif choice.dark is None and self._recipe.dark_required:
+        choice = self._dark_for(frame, timestamp_ns)
+        if choice.refusal is not None:
             return FrameResult(refusal=choice.refusal, text=choice.text)
-        else:
-            dark, dark_index = choice.dark, choice.index
         counts = frame.counts if isinstance(frame, CountedFrame) else self._counter.count(frame.image)
+        integrated = self._integrated(frame, counts, choice.dark)
+        if isinstance(integrated, FrameResult):
+            return integrated
+        notices = self._notices.of(frame, choice)
+        self._follow_lines(frame, counts, choice.dark)
+        tracked = self._track(integrated, timestamp_ns)
+        return FrameResult(
+            sums=integrated.sums,
+            pattern=pattern_from_sums(sums=integrated.sums, axis=self.axis),
+            tracked=tracked,
+            dark_index=choice.index,
+            saturated_pixels=integrated.saturated_pixels,
+            notices=notices + self._onsets.take(tracked, timestamp_ns=timestamp_ns),
+        )
+
+    def _dark_for(self, frame: Frame, timestamp_ns: int) -> DarkChoice:
+        choice = self._darks.choose(frame, timestamp_ns=timestamp_ns)
+        # Taking a dark off twice would be worse than not at all.
+        without = frame.offset_subtracted or (choice.dark is None and not self._recipe.dark_required)
+        return DarkChoice(None) if without else choice
+
+    def _integrated(self, frame: Frame, counts: FrameCounts, dark: Dark | None) -> Integrated | FrameResult:
+        """The frame in bins with all corrections, or why it is no data."""
         verdict = self._judge.readout(counts.blank, dark)
         if verdict.refusal is not None:
             return self._refused(frame, verdict)
@@ -285,21 +240,10 @@ class Analyser:
             return FrameResult(refusal=Refusal.NOT_FINITE, text=text)
         sums = self._without_drift(frame, integrated.sums, counts, dark)
         sums = self._lag.taken_off(sums, unique_id=frame.unique_id, photon_variance=integrated.photon_variance)
-        integrated = replace(integrated, sums=sums)
-        verdict = self._judge.light(frame, integrated.sums, monitor=self._monitor(frame))
+        verdict = self._judge.light(frame, sums, monitor=self._monitor(frame))
         if verdict.refusal is not None:
             return self._refused(frame, verdict)
-        notices = self._notices(frame, dark, dark_index)
-        self._follow_lines(frame, counts, dark)
-        tracked = self._track(integrated, timestamp_ns)
-        return FrameResult(
-            sums=integrated.sums,
-            pattern=pattern_from_sums(sums=integrated.sums, axis=self.axis),
-            tracked=tracked,
-            dark_index=dark_index,
-            saturated_pixels=integrated.saturated_pixels,
-            notices=notices + self._onsets.take(tracked, timestamp_ns=timestamp_ns),
-        )
+        return replace(integrated, sums=sums)
 
     def _without_drift(self, frame: Frame, sums: BinSums, counts: FrameCounts, dark: Dark | None) -> BinSums:
         if self._drift is None or counts.blocks is None or dark is None:
@@ -350,33 +294,18 @@ class Analyser:
         text = f"the monitor of frame {frame.unique_id} reads {frame.monitor:g}: no beam"
         return FrameResult(refusal=Refusal.NO_BEAM, text=text)
 
-    def _notices(self, frame: Frame, dark: Dark | None, dark_index: int) -> tuple[Notice, ...]:
-        notices: list[Notice] = []
-        if dark is not None and dark_index != self._told_dark:
-            self._told_dark = dark_index
-            text = f"dark {dark_index} is taken off: mean of {dark.frames} from {dark.origin}, sha256 {dark.checksum}"
-            notices.append(Notice("DARK", text))
-        if frame.offset_subtracted and not self._told_offset:
-            self._told_offset = True
-            text = "the detector takes its own dark off its frames; no other dark is taken off, counts below it are cut"
-            notices.append(Notice("OFFSET_SUBTRACTED", text, standing=True))
-        if not self._rings_checked and frame.image.shape == self._recipe.geometry.shape:
-            notices.extend(self._check_rings(frame, dark))
-        return tuple(notices)
 
-    def _check_rings(self, frame: Frame, dark: Dark | None) -> tuple[Notice, ...]:
-        recipe = self._recipe
-        assert recipe.ring_check is not None
-        self._rings_checked = True
-        return ring_notices(
-            frame.image,
-            recipe=recipe.ring_check,
-            geometry=recipe.geometry,
-            corrections=recipe.corrections,
-            axis=self.axis,
-            dark=dark,
-            store=recipe.store,
-        )
+def _ring_check(recipe: Recipe, axis: RadialAxis) -> RingCheck | None:
+    if recipe.ring_check is None:
+        return None
+    return partial(
+        ring_notices,
+        recipe=recipe.ring_check,
+        geometry=recipe.geometry,
+        corrections=recipe.corrections,
+        axis=axis,
+        store=recipe.store,
+    )
 
 
 def _drift_correction(recipe: Recipe, operator: IntegrationOperator) -> DriftCorrection | None:
