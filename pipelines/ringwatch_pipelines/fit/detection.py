@@ -1,6 +1,7 @@
 """Whether a measured value is told from zero, and what to say where it is not."""
 
 import numpy as np
+from scipy.linalg import lapack
 
 from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.results import Estimate, PeakState
@@ -41,7 +42,9 @@ def matched_significance(*, values: FloatArray, covariance: FloatArray, expected
     """
     scale = 1.0 / np.sqrt(np.diagonal(covariance))
     template = expected * scale
-    weights = np.linalg.lstsq(covariance * np.outer(scale, scale), template, rcond=1e-12)[0]
+    _, weights, problem = lapack.dposv(covariance * np.outer(scale, scale), template, lower=1)
+    if problem:
+        weights = np.linalg.lstsq(covariance * np.outer(scale, scale), template, rcond=1e-12)[0]
     information = float(weights @ template)
     return float(weights @ (values * scale)) / np.sqrt(information) if information > 0.0 else float("nan")
 

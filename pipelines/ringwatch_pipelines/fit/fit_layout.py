@@ -105,7 +105,8 @@ def _add_displacement(shapes: _Shapes, displacement: Displacement, phases: list[
 def _add_mixing(shapes: _Shapes) -> int:
     """What instruments do to a profile is no exact Voigt; the many strong lines of a FREE phase tell what it is."""
     bounds = (-_LARGEST_MIXING, _LARGEST_MIXING)
-    return shapes.add("profile.mixing", mean=0.0, sigma=_MIXING_PRIOR, bounds=bounds, step=1.0)
+    # The model is linear in it: any step is a straight one.
+    return shapes.add("profile.mixing", mean=0.0, sigma=_MIXING_PRIOR, bounds=bounds, step=2.0 * _LARGEST_MIXING)
 
 
 def _add_lattice(shapes: _Shapes, phase: Phase, lines: PhaseLines) -> list[int]:

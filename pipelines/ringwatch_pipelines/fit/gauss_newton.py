@@ -29,8 +29,11 @@ _GROUP_PART = 0.1
 _BENDING = 3.0
 """A step of this part of the largest one is taken for wholly curved; twice to four times what it is."""
 
-_SMALL_GROWTH = 0.03
+_SMALL_GROWTH = 0.05
 """Relative change of a group's intensities over which its slopes by shape, and so the sigmas, are taken as constant."""
+
+_FORECAST = 0.1
+"""Rise of chi-square that is borne while some groups wait, since what they will gain is no more than a forecast."""
 
 _LARGEST_DAMPING = 1e6
 
@@ -106,10 +109,10 @@ def minimise(
         )
         waiting = ~moving[linear:]
         before = best.reachable(waiting)
-        if hold_shape or point.reachable(waiting) <= before + max(1e-2, 1e-9 * abs(before)):
+        tolerated = _FORECAST * _poverty(best) if np.any(waiting) else max(1e-2, 1e-9 * abs(before))
+        if hold_shape or point.reachable(waiting) <= before + tolerated:
             best, all_move, damping = point, False, damping / 10.0 if damping > 1e-5 else 0.0
         elif np.any(waiting):
-            # What those who waited would have gained is no more than a forecast.
             all_move = True
         else:
             damping, all_move = max(10.0 * damping, 1e-3), True
@@ -149,10 +152,12 @@ class _Renewal:
         growth = np.array([_growth(group, point, step) for group in self.groups] + [0.0])
         curved = _BENDING * np.abs(shape_step) / self.shapes.largest_step
         bend = 1.0 if all_move else np.minimum(1.0, growth[:, None] + curved)
-        squares = point.squared_lengths(self._masks[:, self.linear :] * bend * shape_step)
+        bends = self._masks[:, self.linear :] * bend * shape_step
+        lengths = point.squared_lengths(np.vstack([bends, bends.sum(axis=0)]))
+        squares, whole = lengths[:-1], lengths[-1]
         small = _SMALL_BEND * _poverty(point)
         bent = ~self._renewed & (growth > _SMALL_GROWTH)
-        if np.sum(squares) >= small:
+        if whole >= small:
             bent |= all_move | (squares >= min(_GROUP_PART * small, np.max(squares)))
         # What all groups share moves with all of them.
         moved = bent | bent[-1]
@@ -167,10 +172,12 @@ class _Renewal:
 
 
 def _growth(group: PhaseRows, point: Point, step: FloatArray) -> float:
-    """Relative change of the intensities of a group since its expansion."""
-    rows = group.index[: group.groups]
-    known = float(np.linalg.norm(point.parameters[rows]))
-    return float(np.linalg.norm(step[rows])) / known if known > 0.0 else np.inf
+    """Change of what the intensities of a group add to the pattern, relative to what they did at its expansion."""
+    first, last = int(group.index[0]), int(group.index[0]) + group.groups
+    products = point.products[first:last, first:last]
+    known, change = point.parameters[first:last], step[first:last]
+    square = float(known @ products @ known)
+    return float(np.sqrt(max(float(change @ products @ change), 0.0) / square)) if square > 0.0 else np.inf
 
 
 def _poverty(point: Point) -> float:

@@ -22,8 +22,8 @@ from fakes.synthetic_patterns import (
 from ringwatch_pipelines.crystals.phases import PhaseRole, Site, phase_from_cell
 from ringwatch_pipelines.errors import PhaseError
 from ringwatch_pipelines.fit.design_matrix import design_matrix
-from ringwatch_pipelines.fit.fit_bins import bins_from_pattern
 from ringwatch_pipelines.fit.detection import matched_significance, ratio_from_areas, upper_limit
+from ringwatch_pipelines.fit.fit_bins import bins_from_pattern
 from ringwatch_pipelines.fit.pattern_fit import (
     FitRecipe,
     Hump,
