@@ -21,7 +21,7 @@ from ringwatch_simulators.served import ServedFrame, served_frames
 
 SHAPE = (32, 32)
 RATE_HZ = 40.0
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 WRONG_CODES = (0, 2)
 """Codes after which nobody starts it again: it would be missed in the morning."""
 CYCLER_EVERY_S = 0.25
@@ -86,10 +86,12 @@ class Beamline:
         """End every process."""
         self._ended.set()
         with ExitStack() as leaving:
-            leaving.callback(self._cycler.join)
+            if self._cycler.is_alive():
+                leaving.callback(self._cycler.join)
             leaving.callback(self._ioc_stack.close)
             leaving.callback(self._daemon_stack.close)
-            leaving.callback(self.listener.close)
+            if self.run_number:
+                leaving.callback(self.listener.close)
 
     @property
     def output(self) -> Path:

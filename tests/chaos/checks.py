@@ -10,7 +10,7 @@ from chaos.violations import Violation
 from fakes.service import assert_whole, texts
 from ringwatch_daemon.client import GAP, subscribe
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 LATE = ("REJECTED", "LATE")
 
 

@@ -14,7 +14,7 @@ from p4p.client.thread import Context
 
 from ringwatch_daemon.local_beamline import LoopbackPorts, free_ports
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0
 
 
 class IocHandle:

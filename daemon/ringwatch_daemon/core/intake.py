@@ -101,10 +101,21 @@ class Intake:
         What happens to a frame that finds it full.
     spool
         Takes frames that would be dropped, as long as it has room.
+    notes_capacity
+        Small items that may wait.
     """
 
-    def __init__(self, *, capacity: int, overflow: Overflow, clock: Clock, spool: FrameSpool | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        overflow: Overflow,
+        clock: Clock,
+        spool: FrameSpool | None = None,
+        notes_capacity: int = NOTES_CAPACITY,
+    ) -> None:
         self._capacity = capacity
+        self._notes_capacity = notes_capacity
         self._overflow = overflow
         self._clock = clock
         self._spool = spool
@@ -249,7 +260,7 @@ class Intake:
         self._changed.notify_all()
 
     def _has_room_for_notes(self) -> bool:
-        return len(self._items) < self._capacity + NOTES_CAPACITY
+        return len(self._items) < self._capacity + self._notes_capacity
 
     def _note(self, item: Item) -> None:
         if not self._closed and self._has_room_for_notes():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fakes.stages import in_thread
 from ringwatch_daemon.core.channels import Channel, ChannelClosed
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def test_items_leave_in_the_order_in_which_they_came():

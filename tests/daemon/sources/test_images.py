@@ -53,7 +53,7 @@ def test_a_stack_is_not_one_image_but_has_a_mean(tmp_path: Path):
     assert np.all(mean == 11.5)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", ["light.cbf", "light.img"])
 def test_a_cbf_file_that_ends_before_its_pixels_is_refused_and_not_searched_for_ever(tmp_path: Path, name: str):
     whole = tmp_path / "whole.cbf"

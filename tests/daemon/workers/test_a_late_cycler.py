@@ -27,7 +27,7 @@ from ringwatch_pipelines.cell.clock import ClockRelation
 from ringwatch_pipelines.cell.coupling import Coupler
 from ringwatch_pipelines.cell.timeline import Timeline
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 EVERY_S, HOUR_S = 300, 3600
 COVERED = 2 * HOUR_S // EVERY_S
 LAYOUT = TableLayout(time=TimeColumn("time"), voltage=ValueColumn("V", "V"), current=ValueColumn("I", "A"))

@@ -34,7 +34,7 @@ from ringwatch_pipelines.errors import PatternError
 from ringwatch_pipelines.frames import FrameKind
 from ringwatch_pipelines.results import FrameResult, Notice, Refusal
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def followed(found):

@@ -8,7 +8,7 @@ from ringwatch_daemon.core.channels import Channel
 from ringwatch_daemon.core.errors import CyclerError
 from ringwatch_daemon.workers.cycler_stage import CyclerProblem, CyclerStage
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def stopped() -> threading.Event:

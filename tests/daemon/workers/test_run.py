@@ -27,7 +27,7 @@ from ringwatch_daemon.workers.sink_stage import SinkStage
 from ringwatch_pipelines.cell.coupling import Coupler
 from ringwatch_pipelines.cell.timeline import Timeline
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 MANY = [frame(number) for number in range(1, 500)]
 
 

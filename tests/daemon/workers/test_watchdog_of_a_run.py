@@ -20,7 +20,7 @@ from ringwatch_daemon.workers.sink_stage import SinkStage
 from ringwatch_pipelines.frames import Frame
 from ringwatch_pipelines.results import FrameResult
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 TURNS = 4
 QUIET_S = 2.0
 """Many turns of every loop long."""
