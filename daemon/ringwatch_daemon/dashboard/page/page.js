@@ -3,6 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 66, right: 12, top: 8, bottom: 30 };
+const FRAME = 22;
 const $ = (id) => document.getElementById(id);
 let chosen = null;
 let newest = null;
@@ -104,7 +105,9 @@ function charts(state) {
   const cell = state.cells.find((each) => each.name === chosen) ?? state.cells[0];
   const marks = state.events.filter((event) => /^(ONSET_|SHORT_CIRCUIT)/.test(event.kind) && (!event.cell || event.cell === cell?.name));
   // As wide as they will be shown, so that letters keep their size.
-  const drawn = [], wide = Math.max(280, Math.min(1400, $("charts").clientWidth - 22)), narrow = Math.min(460, wide);
+  const columns = getComputedStyle($("charts")).gridTemplateColumns.split(" ").map(parseFloat).filter((width) => width > 0);
+  const narrow = Math.max(280, (columns[0] ?? 460) - FRAME), wide = Math.max(280, $("charts").clientWidth - FRAME);
+  const drawn = [];
   if (state.pattern) {
     const { x, y, frame, cell: shown, fit: model, background, residual } = state.pattern;
     const over = model ? [{ y: background, kind: "background" }, { y: model, kind: "model" }] : [];
