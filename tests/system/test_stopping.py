@@ -34,15 +34,30 @@ def test_a_daemon_that_never_had_a_detector_ends_when_asked_and_leaves_no_file(t
     assert not daemon.output.exists()
 
 
+@pytest.mark.parametrize(("number", "after_s"), [(signal.SIGTERM, 0.05), (signal.SIGINT, 0.6), (signal.SIGINT, 1.5)])
+def test_a_daemon_that_is_asked_to_end_while_it_starts_does_so_and_leaves_nothing(tmp_path, number, after_s):
+    with daemon_of(tmp_path, free_ports()) as daemon:
+        time.sleep(after_s)
+        daemon.send(number)
+        time.sleep(0.05)
+        # By the signal itself, in its own words or in those of shells, before the daemon listens; then as any other.
+        assert daemon.stop(number) in {0, -number, 128 + number}
+        assert "Traceback" not in daemon.log
+        assert daemon.left_behind() == []
+    assert not daemon.output.exists()
+
+
 @pytest.mark.parametrize(("number", "frames"), [(signal.SIGINT, 0), (signal.SIGTERM, 20)])
-def test_a_connected_daemon_drains_and_closes_its_file_when_asked(tmp_path, number, frames):
+def test_a_connected_daemon_drains_and_closes_its_file_when_asked_once_or_twice(tmp_path, number, frames):
     ports = free_ports()
     with daemon_of(tmp_path, ports) as daemon, running_ioc(*COUNTING, ports=ports) as ioc:
         daemon.wait_heard("STATUS=connected")
         if frames:
             ioc.put("cam1:Acquire", 1)
             daemon.wait_rows(lambda ids: ids.size >= frames, f"{frames} frames")
+            daemon.send(signal.SIGINT)
         assert daemon.stop(number) == 0
+        assert "Traceback" not in daemon.log
         assert daemon.left_behind() == []
     if frames:
         assert assert_whole(daemon.output)["processed"] >= frames
