@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ringwatch_daemon.core.ledger import EnteredRow
 from ringwatch_daemon.core.records import Checkpoint, CyclerClock, CyclingSamples, Totals
+from ringwatch_pipelines.cell.clock_breathing import Track
 from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples, no_samples
 
 
@@ -22,11 +23,18 @@ class WaitingFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramesOfCell:
-    """Rows of one cell, and their UTC at mid-exposure, (frames,) each; the name is empty in a run of one."""
+    """Rows of one cell, and their UTC at mid-exposure, (frames,) each; the name is empty in a run of one.
+
+    Parameters
+    ----------
+    tracks
+        Lattice parameters of the phases that are fitted freely, from which the clock is measured.
+    """
 
     cell_name: str
     rows: NDArray[np.int64]
     timestamp_ns: NDArray[np.int64]
+    tracks: tuple[Track, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

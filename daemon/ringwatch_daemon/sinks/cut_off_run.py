@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from ringwatch_daemon.sinks.run_parts import parts_there
 from ringwatch_daemon.sinks.sequence_mark import next_seq_after
 from ringwatch_daemon.sinks.swmr_seal import SealError, mend
 from ringwatch_pipelines.cell.clock import ClockEstimate, ClockMethod, ClockRelation
+from ringwatch_pipelines.cell.clock_breathing import Track
 from ringwatch_pipelines.cell.cycling import Coupling, CyclerSamples
 
 LOG = logging.getLogger(__name__)
@@ -218,7 +220,25 @@ def _frames(entry: h5py.Group, rows: int) -> tuple[FramesOfCell, ...]:
     stamps = entry["frames/timestamp_ns"][:rows]
     cells = _cells_of(entry, "frames", slice(0, rows))
     timed = {cell: np.flatnonzero((cells == cell) & (stamps > 0)) for cell in np.unique(cells)}
-    return tuple(FramesOfCell(cell.decode(), found, stamps[found]) for cell, found in timed.items())
+    lattices = tuple(_lattices(entry["tracking"], rows))
+    return tuple(
+        FramesOfCell(
+            cell.decode(),
+            found,
+            stamps[found],
+            tuple(Track(one.name, one.value[found], one.sigma[found]) for one in lattices),
+        )
+        for cell, found in timed.items()
+    )
+
+
+def _lattices(tracking: h5py.Group, rows: int) -> Iterator[Track]:
+    """Lattice parameters of the phases that are fitted freely: those alone have a size."""
+    for phase, group in tracking.items():
+        if isinstance(group, h5py.Group) and "size_nm" in group:
+            for name in ("a", "b", "c", "alpha", "beta", "gamma"):
+                if name in group:
+                    yield Track(f"{phase}/{name}", group[name][:rows], group[f"{name}_errors"][:rows])
 
 
 def measured_clocks(entry: h5py.Group) -> tuple[CyclerClock, ...]:

@@ -47,11 +47,12 @@ class CellClock:
         self._now_ns: int | None = None
 
     def resume(self, run: Resumption) -> None:
-        """Go on with the clock that an earlier process applied, and with the frames that it was applied to."""
+        """Go on with the clock that an earlier process applied, the frames that it was applied to, and their tracks."""
         for frames in run.frames:
             if frames.cell_name == self._name:
                 for row, timestamp_ns in zip(frames.rows.tolist(), frames.timestamp_ns.tolist(), strict=True):
                     self._coupler.remember(row=row, timestamp_ns=timestamp_ns)
+                self._watch.recall(timestamp_ns=frames.timestamp_ns, tracks=frames.tracks)
         for clock in run.clocks:
             if clock.cell_name == self._name:
                 self._told = clock.estimate

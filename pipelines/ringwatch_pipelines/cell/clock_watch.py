@@ -121,6 +121,27 @@ class ClockWatch:
             value.append(estimate.value)
             sigma.append(estimate.sigma)
 
+    def recall(self, *, timestamp_ns: IntArray, tracks: tuple[Track, ...]) -> None:
+        """Begin with what an earlier process measured; marks are not known any more.
+
+        Parameters
+        ----------
+        timestamp_ns
+            (frames,) UTC at mid-exposure.
+        tracks
+            (frames,) each; only lattice parameters, so that other tracks begin anew.
+        """
+        wanted = [track for track in tracks if not self._rule.tracks or track.name in self._rule.tracks]
+        told = np.zeros(timestamp_ns.shape, dtype=bool)
+        for track in wanted:
+            told |= np.isfinite(track.value)
+        if told.any():
+            self._stamps = array("q", timestamp_ns[told].tolist())
+            self._tracks = {
+                track.name: (array("d", track.value[told].tolist()), array("d", track.sigma[told].tolist()))
+                for track in wanted
+            }
+
     @property
     def frames(self) -> int:
         """How many frames have told something."""

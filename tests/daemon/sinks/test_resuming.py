@@ -115,6 +115,20 @@ def test_a_run_that_was_cut_off_is_found_with_all_its_rows_and_what_stood_after_
     assert found(path.parent) is not None
 
 
+def test_the_lattices_of_its_frames_come_back_for_the_clock_that_is_measured_from_them(path):
+    [frames] = found(path).resumption.frames
+    with h5py.File(path) as file:
+        written = {
+            name: file[f"entry/tracking/lagp/{name}"][: frames.rows.max() + 1] for name in ("a", "c", "a_errors")
+        }
+    assert [track.name for track in frames.tracks] == ["lagp/a", "lagp/c"]
+    a, c = frames.tracks
+    np.testing.assert_array_equal(a.value, written["a"][frames.rows])
+    np.testing.assert_array_equal(a.sigma, written["a_errors"][frames.rows])
+    np.testing.assert_array_equal(c.value, written["c"][frames.rows])
+    assert np.isfinite(a.value).any()
+
+
 def test_rows_wait_for_a_cycler_only_where_there_is_one(path):
     with_cycler, without = found(path), found(path, has_cycler=False)
     assert with_cycler is not None

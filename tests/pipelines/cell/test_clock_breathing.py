@@ -162,6 +162,27 @@ def test_a_phase_that_is_measured_late_in_a_scan_tells_the_same_clock():
     assert told[0] is not None
 
 
+def test_a_watch_that_recalls_tells_what_one_that_saw_all_of_it_tells():
+    timeline = Timeline(max_gap_s=3600.0)
+    timeline.append(CELL.samples())
+    time_s = np.arange(300.0, CELL.length_s, 600.0)
+    a, a_sigma, *_ = CELL.lattice(time_s, np.random.default_rng(2), noise=2.2e-6)
+    stamps, half = stamps_of(time_s), time_s.size // 2
+    a[5] = np.nan
+    told = []
+    for first in (0, half):
+        watch = ClockWatch(timeline, ClockRule())
+        past = (Track("lagp/a", a[:first], a_sigma[:first]), Track("other/a", a[:first] * np.nan, a_sigma[:first]))
+        watch.recall(timestamp_ns=stamps[:first], tracks=past)
+        for stamp, value, sigma in zip(stamps.tolist()[first:], a[first:], a_sigma[first:], strict=True):
+            watch.add_frame(timestamp_ns=stamp, tracked=tracked_with(Estimate(float(value), float(sigma)), 0.0))
+        told.append(watch.look().estimate)
+    # The frame without a value is left out, or stands there without a weight.
+    assert told[1].relation.offset_s == pytest.approx(told[0].relation.offset_s, abs=1e-3)
+    assert told[1].offset_sigma_s == pytest.approx(told[0].offset_sigma_s, rel=1e-3)
+    assert told[1].support > 2000
+
+
 def tracked_with(a, later_s):
     empty = np.empty(0)
     peaks = PeakTable(np.empty((0, 3), dtype=np.int32), empty, empty, empty, empty, empty, empty)
