@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 
 from ringwatch_simulators.camera import Camera, OffsetImage
 from ringwatch_simulators.database import PvNames, Scalar
-from ringwatch_simulators.errors import FaultError
-from ringwatch_simulators.faults import FaultKind, FaultSchedule, FrameSpoiler, fault_from_text
+from ringwatch_simulators.faults import FaultKind
 from ringwatch_simulators.prefetch import Prefetch
-from ringwatch_simulators.readout import NS_PER_S, Outlet, Readout
-from ringwatch_simulators.records import Records
-from ringwatch_simulators.served import ServedLog
-from ringwatch_simulators.supply import AttributeValue, Exposure, FrameSupply, SuppliedFrame
+from ringwatch_simulators.publisher import FramePublisher
+from ringwatch_simulators.readout import NS_PER_S
+from ringwatch_simulators.supply import Exposure, FrameSupply, SuppliedFrame
 
 _log = logging.getLogger(__name__)
 
@@ -82,53 +80,35 @@ class Detector:
 
     Parameters
     ----------
-    records, names
-        The records and what they are called.
+    names
+        What its records are called.
+    camera
+        The camera's records.
     supply
         What the detector sees.
-    outlets
-        Its plugins.
+    publisher
+        Numbers the frames and hands them out.
     disconnect
         Called for the fault ``disconnect`` with the seconds to be gone and where to go on.
-    attributes
-        Metadata to go with every frame.
-    attribute_pvs
-        Attributes whose value is posted to a record before the frame goes out.
-    progress
-        Told the end of each frame's exposure where the supply knows it.
-    served
-        Keeps account of every frame that is counted.
     """
 
     def __init__(
         self,
         *,
-        records: Records,
         names: PvNames,
+        camera: Camera,
         supply: FrameSupply,
-        outlets: Sequence[Outlet],
+        publisher: FramePublisher,
         pace: Pace,
-        faults: FaultSchedule,
         disconnect: Callable[[float, Position], None],
-        attributes: tuple[tuple[str, AttributeValue], ...] = (),
-        attribute_pvs: tuple[tuple[str, str], ...] = (),
-        progress: Callable[[int], None] | None = None,
-        served: ServedLog | None = None,
     ) -> None:
-        self._records = records
         self._names = names
-        self._camera = Camera(records, names.camera)
+        self._camera = camera
         self._supply = supply
+        self._publisher = publisher
         self._prefetch = Prefetch(supply)
-        self._outlets = outlets
         self._pace = pace
-        self._faults = faults
-        self._spoiler = FrameSpoiler()
         self._disconnect = disconnect
-        self._attributes = attributes
-        self._attribute_pvs = attribute_pvs
-        self._progress = progress
-        self._served = served
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._idle = threading.Event()
         self._idle.set()
@@ -138,7 +118,6 @@ class Detector:
         self._offset = OffsetImage()
         self._running: Job | None = None
         self._index = 0
-        self._counter = 0
         self._taken = 0
         self._darks_taken = 0
         self._last_end_ns: int | None = None
@@ -149,8 +128,8 @@ class Detector:
     def start(self, resume: Position | None = None) -> None:
         """Begin to listen for jobs, at `resume` where an earlier process left off."""
         if resume is not None:
-            self._index, self._counter, self._taken = resume.index, resume.counter, resume.taken
-            self._camera.post("ArrayCounter_RBV", self._counter)
+            self._index, self._publisher.counter, self._taken = resume.index, resume.counter, resume.taken
+            self._camera.post("ArrayCounter_RBV", resume.counter)
             self._camera.post("NumImagesCounter_RBV", self._taken)
         self._thread.start()
 
@@ -172,13 +151,13 @@ class Detector:
             case "Acquire" | "PEAcquireOffset" | "PEAcquireGain" as command:
                 self._command(Job(command), on=bool(value))
             case "ArrayCounter":
-                self._counter = int(value)
+                self._publisher.counter = int(value)
             case "PETrigger":
                 self._soft_trigger.set()
             case "ShutterControl":
                 self._camera.post("ShutterStatus_RBV", bool(value))
             case "Sim:Fault" if value:
-                self._request_fault(str(value))
+                self._publisher.request_fault(str(value))
 
     # --- commands ------------------------------------------------------------
 
@@ -195,12 +174,6 @@ class Detector:
             self._jobs.put(job)
         elif job is not self._running:
             self._reset_command(job)  # refused: the detector is busy with something else
-
-    def _request_fault(self, text: str) -> None:
-        try:
-            self._faults.add(fault_from_text(text))
-        except FaultError as error:
-            _log.warning("%s: %s", self._names.prefix + FAULT_RECORD, error)
 
     # --- the detector's own thread -------------------------------------------
 
@@ -221,10 +194,7 @@ class Detector:
             self._camera.post("Acquire_RBV", True)
 
     def _finish(self, job: Job, state: str, message: str) -> None:
-        for readout in self._spoiler.flush():
-            self._hand_out(readout)
-        for outlet in self._outlets:
-            outlet.settle()
+        self._publisher.settle()
         self._taken = 0
         self._camera.post_state(state, message)
         if job is Job.LIGHT:
@@ -308,71 +278,19 @@ class Detector:
         return self._supply.frame(Exposure(index, self._camera.exposure_s, dark=self._darks_taken))
 
     def _publish(self, supplied: SuppliedFrame) -> None:
-        self._counter = supplied.unique_id if supplied.unique_id is not None else self._counter + 1
-        faults = self._faults.take(self._counter)
-        kinds = {fault.kind: fault for fault in faults}
-        if FaultKind.RESTART in kinds:
-            self._counter = 1
-        if FaultKind.STALL in kinds:
-            self._abort.wait(kinds[FaultKind.STALL].argument)
-        self._camera.post("ArrayCounter_RBV", self._counter)
-        readout = self._readout(supplied)
-        self._note(self._counter, self._index - 1, readout.timestamp_ns, tuple(kinds))
-        self._post_attributes(readout)
-        readouts = self._spoiler.spoil(readout, faults)
-        if FaultKind.DROP in kinds:
-            self._count_dropped()
-        for readout in readouts:
-            self._hand_out(readout)
-        if self._progress is not None and supplied.end_ns is not None:
-            self._progress(supplied.end_ns)
-        if FaultKind.DISCONNECT in kinds:
-            self._leave(kinds[FaultKind.DISCONNECT].argument)
-
-    def _note(self, unique_id: int, index: int, stamp_ns: int, faults: tuple[FaultKind, ...]) -> None:
-        if self._served is not None:
-            self._served.note(unique_id=unique_id, index=index, stamp_ns=stamp_ns, faults=faults)
-
-    def _readout(self, supplied: SuppliedFrame) -> Readout:
-        image = np.ascontiguousarray(supplied.image)
-        self._camera.post_size(image)
-        return Readout(
-            data=image.reshape(-1),
-            shape=image.shape,
-            unique_id=self._counter,
-            timestamp_ns=supplied.end_ns if supplied.end_ns is not None else time.time_ns(),
-            attributes=self._frame_attributes(supplied),
-        )
-
-    def _frame_attributes(self, supplied: SuppliedFrame) -> tuple[tuple[str, AttributeValue], ...]:
-        attributes = self._camera.attributes()
-        if supplied.shutter_closed is not None:
-            attributes["ShutterClosed"] = int(supplied.shutter_closed)
-        attributes.update(supplied.attributes)
-        attributes.update(self._attributes)
-        return tuple(attributes.items())
-
-    def _post_attributes(self, readout: Readout) -> None:
-        values = dict(readout.attributes)
-        for name, pv in self._attribute_pvs:
-            self._records.post_at(pv, values[name], readout.timestamp_ns)
-
-    def _hand_out(self, readout: Readout) -> None:
-        if self._camera.callbacks_enabled:
-            for outlet in self._outlets:
-                outlet.publish(readout)
-
-    def _count_dropped(self) -> None:
-        for plugin in (self._names.image_plugin, self._names.pva_plugin):
-            name = f"{plugin}DroppedArrays_RBV"
-            self._records.post(name, self._records.value(name) + 1)
+        faults = self._publisher.number(supplied)
+        seconds = {fault.kind: fault.argument for fault in faults}
+        if FaultKind.STALL in seconds:
+            self._abort.wait(seconds[FaultKind.STALL])
+        self._publisher.publish(supplied, faults, index=self._index - 1)
+        if FaultKind.DISCONNECT in seconds:
+            self._leave(seconds[FaultKind.DISCONNECT])
 
     def _leave(self, seconds: float) -> None:
         missed = int(seconds / self._wall_period_s()) if self._wall_period_s() > 0 else 0
         missed = min(missed, max(0, len(self._supply) - self._index))
-        for step in range(missed):
-            self._note(self._counter + step + 1, self._index + step, time.time_ns(), (FaultKind.DISCONNECT,))
-        self._disconnect(seconds, Position(self._index + missed, self._counter + missed, self._taken + missed))
+        self._publisher.miss(missed, index=self._index)
+        self._disconnect(seconds, Position(self._index + missed, self._publisher.counter, self._taken + missed))
 
     # --- time ----------------------------------------------------------------
 

@@ -25,6 +25,7 @@ import numpy as np
 from p4p.server import Server
 from softioc import asyncio_dispatcher, builder, softioc
 
+from ringwatch_simulators.camera import Camera
 from ringwatch_simulators.cycler import CyclerThread, FollowsTime
 from ringwatch_simulators.database import (
     CyclerPvs,
@@ -41,10 +42,11 @@ from ringwatch_simulators.database import (
 from ringwatch_simulators.detector import FAULT_RECORD, Detector, Pace, Position
 from ringwatch_simulators.faults import FaultSchedule
 from ringwatch_simulators.outage import Resumption, become
-from ringwatch_simulators.readout import WIRE_TYPES, ChannelAccessOutlet, PvaOutlet, data_type_of
+from ringwatch_simulators.publisher import Accompaniment, FramePublisher
+from ringwatch_simulators.readout import WIRE_TYPES, ChannelAccessOutlet, Outlet, PvaOutlet, data_type_of
 from ringwatch_simulators.records import Records
 from ringwatch_simulators.served import ServedLog
-from ringwatch_simulators.supply import AttributeValue, Exposure, FrameSupply
+from ringwatch_simulators.supply import AttributeValue, Exposure, FrameSupply, SuppliedFrame
 
 KEPT_SETTINGS = (
     "AcquireTime", "AcquirePeriod", "ImageMode", "NumImages", "TriggerMode", "ShutterControl", "PEGain",
@@ -152,39 +154,57 @@ class DetectorIoc:
 
     def _build(self) -> _Parts:
         options = self._options
-        supplied = self._supply.frame(Exposure(0, options.exposure_s))
-        first, told = supplied.image, dict(supplied.attributes)
-        attribute_pvs = tuple((name, pv) for name, pv in options.attribute_pvs if name in told)
-        wire_type = WIRE_TYPES[first.dtype.name]
-        names = options.names
+        names, first = options.names, self._supply.frame(Exposure(0, options.exposure_s))
+        wire_type = WIRE_TYPES[first.image.dtype.name]
         records = Records(names.camera, None if self._resumption is None else self._resumption.since_s)
         self._add_records(records, first, np.dtype(wire_type))
-        records.add("", [Reading(pv, told[name], stamped=True) for name, pv in attribute_pvs])
         pva = PvaOutlet(records, names.pva_plugin)
-        array = ChannelAccessOutlet(records, names.image_plugin, wire_type=wire_type, elements=first.size)
+        array = ChannelAccessOutlet(records, names.image_plugin, wire_type=wire_type, elements=first.image.size)
         cycler = self._follow_with_cycler(records)
-        detector = Detector(
-            records=records,
-            names=names,
-            supply=self._supply,
-            outlets=(pva, array),
-            pace=options.pace,
-            faults=options.faults,
-            disconnect=self._on_disconnect,
+        accompaniment = Accompaniment(
             attributes=options.attributes,
-            attribute_pvs=attribute_pvs,
+            attribute_pvs=self._attribute_pvs(first),
             progress=cycler.reach if cycler is not None else None,
             served=ServedLog(options.served) if options.served is not None else None,
         )
+        detector = self._new_detector(records, (pva, array), accompaniment)
         records.listen(detector.put)
         add_busy_record(records, f"{names.camera}Acquire", detector.put, detector.wait_idle)
         builder.LoadDatabase()
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher())
         return _Parts(records, detector, _ndarray_server(names.prefix + names.pva_image, pva), cycler)
 
-    def _add_records(self, records: Records, first: "np.ndarray[Any, Any]", wire_type: "np.dtype[Any]") -> None:
+    def _new_detector(self, records: Records, outlets: tuple[Outlet, ...], accompaniment: Accompaniment) -> Detector:
         options, names = self._options, self._options.names
-        identity = DetectorIdentity(first.shape[0], first.shape[1], data_type_of(first.dtype))
+        camera = Camera(records, names.camera)
+        publisher = FramePublisher(
+            records=records,
+            names=names,
+            camera=camera,
+            outlets=outlets,
+            faults=options.faults,
+            accompaniment=accompaniment,
+        )
+        return Detector(
+            names=names,
+            camera=camera,
+            supply=self._supply,
+            publisher=publisher,
+            pace=options.pace,
+            disconnect=self._on_disconnect,
+        )
+
+    def _attribute_pvs(self, first: SuppliedFrame) -> tuple[tuple[str, str], ...]:
+        """Those of the attributes that are asked for which the frames have, and no record of the detector tells."""
+        known, names = {name for name, _ in first.attributes}, self._options.names
+        own = (names.camera, names.image_plugin, names.pva_plugin)
+        asked = self._options.attribute_pvs
+        return tuple((name, pv) for name, pv in asked if name in known and not pv.startswith(own))
+
+    def _add_records(self, records: Records, first: SuppliedFrame, wire_type: "np.dtype[Any]") -> None:
+        options, names, told = self._options, self._options.names, dict(first.attributes)
+        rows, columns = first.image.shape
+        identity = DetectorIdentity(rows, columns, data_type_of(first.image.dtype))
         camera = camera_entries(
             identity, exposure_s=options.exposure_s, period_s=options.period_s, images=len(self._supply)
         )
@@ -199,7 +219,8 @@ class DetectorIoc:
         records.add(names.pva_plugin, [Reading("PvName_RBV", names.prefix + names.pva_image, long=True)])
         records.add(names.prefix, [Setting(FAULT_RECORD, "", readback=False, momentary=True)])
         name = f"{names.image_plugin}ArrayData"
-        records.adopt(name, builder.WaveformIn(name, length=first.size, datatype=wire_type))
+        records.adopt(name, builder.WaveformIn(name, length=first.image.size, datatype=wire_type))
+        records.add("", [Reading(pv, told[name], stamped=True) for name, pv in self._attribute_pvs(first)])
         if self._cycler is not None:
             records.add("", cycler_entries(options.cycler))
 

@@ -13,6 +13,7 @@ from ringwatch_simulators.expected.phases import Course
 from ringwatch_simulators.expected.scenario import expected_run
 from ringwatch_simulators.scenario import SyntheticFrames
 from ringwatch_simulators.supply import Exposure
+from ringwatch_simulators.turns import FramesInTurn, Turn
 
 WAVELENGTH_A = 0.1665
 SHAPE = (60, 80)
@@ -98,10 +99,13 @@ def test_without_sites_the_listed_lines_are_there_and_else_all_that_symmetry_all
 
 
 @pytest.mark.parametrize(
-    ("dtype", "largest"), [("uint16", 65535), ("int32", 1 << 24), ("uint8", 255), ("float32", 1 << 24)]
+    ("dtype", "largest", "gain"),
+    [("uint16", 4095, 10.0), ("uint16", None, 30.0), ("int32", None, 1.0), ("uint8", None, 1.0), ("float32", 3e4, 9.0)],
 )
-def test_frames_have_the_expected_shape_and_type_and_are_far_from_saturation(tmp_path, dtype, largest):
-    run = expected_run(beamline(tmp_path, detector={"dtype": dtype}), frames=6)
+def test_frames_have_the_expected_shape_and_type_and_are_far_from_saturation(tmp_path, dtype, largest, gain):
+    told = {"dtype": dtype, "saturation_counts": largest, "counts_per_photon": gain, "dark_attributes": ["Shut"]}
+    run = expected_run(beamline(tmp_path, detector=told), frames=6)
+    largest = largest or np.iinfo(dtype).max
     image = SyntheticFrames(run.scenario, 0, run.maps).frame(Exposure(3, run.scenario.exposure_s)).image
     assert image.shape == SHAPE
     assert image.dtype == dtype
@@ -145,6 +149,18 @@ def test_phases_of_a_lithium_cell_keep_their_courses_and_any_other_is_steady_wit
     assert truths[-1]["phases"]["li"]["ratio"] < 8.0
     assert {truth["phases"]["li"]["a_A"] for truth in truths} == {3.512}
     assert "area_113" not in truths[0]
+
+
+def test_a_cell_without_a_phase_shows_none_of_it_and_says_who_it_is(tmp_path):
+    run = expected_run(beamline(tmp_path), frames=6)
+    turns = (Turn("3"), Turn("7", absent=frozenset({"ni"})))
+    frames = FramesInTurn(run.scenario, 0, turns, attribute="Position", maps=run.maps)
+    first, second = (frames.truth(index).cell.phases[0].area for index in (0, 1))
+    assert (first > 0, second) == (True, 0.0)
+    exposures = [Exposure(index, run.scenario.exposure_s) for index in (0, 1)]
+    assert [dict(frames.frame(exposure).attributes)["Position"] for exposure in exposures] == ["3", "7"]
+    bright, dim = (frames.light(Exposure(index, 60.0)).max() for index in (0, 1))
+    assert bright > 2 * dim
 
 
 def test_nonsense_in_the_facts_is_one_sentence(tmp_path):

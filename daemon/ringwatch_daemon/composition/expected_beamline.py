@@ -106,6 +106,7 @@ def _detector(settings: Settings, geometry: Geometry) -> Facts:
         "pixels_m": [config.get(name) or instrument.pixel_m for name in ("pixel1", "pixel2")],
         "orientation": geometry.orientation,
         "dtype": _dtype(detector),
+        "saturation_counts": detector.saturation_counts,
         "counts_per_photon": detector.gain_counts,
         "read_noise_counts": detector.read_noise_counts,
         "lag": detector.lag,

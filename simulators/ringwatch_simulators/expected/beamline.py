@@ -24,6 +24,7 @@ class ExpectedDetector(Part):
     pixels_m: tuple[Positive, Positive] = Field(description="edges of a pixel along axes 1 and 2")
     orientation: Literal[1, 2, 3, 4] = 3
     dtype: str = "uint16"
+    saturation_counts: Positive | None = Field(None, description="counts that no pixel should reach")
     counts_per_photon: Positive = 1.0
     read_noise_counts: Annotated[float, Field(ge=0)] = 0.0
     lag: tuple[float, ...] = ()

@@ -77,7 +77,7 @@ def expected_run(
     told = beamline.detector
     detector, response = _detector(told), _response(told, np.dtype(dtype or told.dtype))
     maps = measured_maps(mask=told.mask, flat=told.flat, darks=told.darks, shape=told.shape)
-    peak = light * min(PEAK_PHOTONS * response.adu_per_photon, PEAK_OF_RANGE * response.largest_count)
+    peak = light * min(PEAK_PHOTONS * response.adu_per_photon, PEAK_OF_RANGE * _room(told, response.largest_count))
     scene = _scene(beamline, detector, maps, peak=peak)
     instrument = beamline.instrument
     scenario = Scenario(
@@ -131,7 +131,7 @@ def _response(told: ExpectedDetector, dtype: "np.dtype[Any]") -> DetectorRespons
         raise ScenarioError(f"the frames' type must be a real number, got {dtype}")
     # Counts are made in float32, which tells whole numbers apart up to 2^24.
     largest = min(int(np.iinfo(dtype).max), 1 << 24) if dtype.kind in "ui" else 1 << 24
-    pedestal = min(PEDESTAL_ADU, PEDESTAL_OF_RANGE * largest) if told.dark_attributes else 0.0
+    pedestal = min(PEDESTAL_ADU, PEDESTAL_OF_RANGE * _room(told, largest)) if told.dark_attributes else 0.0
     return DetectorResponse(
         adu_per_photon=told.counts_per_photon,
         read_noise_adu=told.read_noise_counts,
@@ -145,6 +145,11 @@ def _response(told: ExpectedDetector, dtype: "np.dtype[Any]") -> DetectorRespons
         polarisation=told.polarization,
         dtype=dtype.name,
     )
+
+
+def _room(told: ExpectedDetector, largest_count: int) -> float:
+    """Counts below saturation."""
+    return min(float(largest_count), told.saturation_counts or np.inf)
 
 
 def _highest_deg(beamline: ExpectedBeamline, detector: FlatDetector) -> float:
