@@ -119,4 +119,6 @@ def _phase_text(track: PhaseTrack) -> str:
 
 def _what_goes(settings: Settings) -> list[tuple[str, str]]:
     stream = settings.stream.endpoint if settings.stream.enabled else "off"
-    return [("files", f"{settings.run.directory / settings.run.name}-*.h5"), ("stream", stream)]
+    prefix = settings.result_pvs.prefix
+    pvs = [("PVs", f"{prefix}... over PVA")] if prefix else []
+    return [("files", f"{settings.run.directory / settings.run.name}-*.h5"), ("stream", stream), *pvs]

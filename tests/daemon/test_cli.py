@@ -142,8 +142,11 @@ def test_a_publisher_that_nobody_runs_is_a_failure(capsys):
 
 def test_the_example_can_be_written_and_checked(tmp_path, capsys):
     assert main(["init", str(tmp_path / "beamline")]) == 0
+    with (tmp_path / "beamline" / "beamline.toml").open("a") as file:
+        file.write('[result_pvs]\nprefix = "RW1:"\n')
     assert main(["check", str(tmp_path / "beamline" / "beamline.toml")]) == 0
     told = capsys.readouterr().out
+    assert "RW1:... over PVA" in told
     assert "beamline.toml can be used" in told
     assert "lines 110, 200, 211, each free in sign" in told
     assert {"beamline.toml", "geometry.poni", "schema.json"} <= {
