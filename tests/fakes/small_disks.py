@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-KINDS = ("tmpfs", "ext4")
-
 
 @contextmanager
 def small_disk(folder: Path, size_MiB: int, *, kind: str = "tmpfs") -> Iterator[Path]:
-    """A file system at `folder` for the length of a block."""
+    """A file system at `folder` for the length of a block: ``tmpfs``, or ``ext4`` on a loop device."""
     if os.geteuid():
         pytest.skip("only root can mount a file system for this test")
     folder.mkdir()
