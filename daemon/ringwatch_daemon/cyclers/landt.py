@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ringwatch_daemon.cyclers.declarations import Declarations
 from ringwatch_daemon.cyclers.layout import TableLayout
-from ringwatch_daemon.cyclers.text_family import TextFamily, TimeNames, layout_from_family, names
+from ringwatch_daemon.cyclers.text_family import StateNames, TextFamily, TimeNames, layout_from_family, names
 
 _VOLTAGE = names(r"voltage/(?P<unit>m?v)")
 _CURRENT = names(r"current/(?P<unit>[muμ]?a)")
@@ -23,6 +23,8 @@ EXPORT = TextFamily(
     current=_CURRENT,
     cycle=names(r"cycle(-index)?"),
     step=names(r"step(-index)?"),
+    # Some versions write currents without a sign.
+    state=StateNames(names("(step-?)?(state|status|type|name)"), names(".*(dchg|disch).*|d_.*")),
 )
 
 TABLE = TextFamily(

@@ -1,5 +1,6 @@
 """How a cycler's table is laid out: declared by the user, never guessed where a guess could be wrong."""
 
+import re
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -67,11 +68,11 @@ class StateColumn:
     name
         As in the header.
     discharge
-        How that begins which stands there while the cell is discharged, in any case: the current is negative then.
+        Pattern of the whole of what stands there while the cell is discharged: the current is negative then.
     """
 
     name: str
-    discharge: tuple[str, ...]
+    discharge: re.Pattern[str]
 
 
 @dataclass(frozen=True, slots=True)

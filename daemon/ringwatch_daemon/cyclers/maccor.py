@@ -19,7 +19,7 @@ FAMILY = TextFamily(
     current=_CURRENT,
     cycle=names("cyc#|cycle [pc]"),
     step=names("step"),
-    state=StateNames(_STATE, ("D",)),
+    state=StateNames(_STATE, names("d.*")),
 )
 
 

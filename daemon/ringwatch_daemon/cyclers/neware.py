@@ -16,7 +16,7 @@ from ringwatch_daemon.cyclers.layout import TableLayout
 from ringwatch_daemon.cyclers.optional import library, reading_a_whole
 from ringwatch_daemon.cyclers.sample_columns import charge_over_steps, samples_from_columns
 from ringwatch_daemon.cyclers.stamps import utc_ns_from_wall_clock
-from ringwatch_daemon.cyclers.text_family import TextFamily, TimeNames, layout_from_family, names
+from ringwatch_daemon.cyclers.text_family import StateNames, TextFamily, TimeNames, layout_from_family, names
 from ringwatch_pipelines.cell.cycling import CyclerSamples
 
 NDA_MAGIC = b"NEWARE"
@@ -28,7 +28,7 @@ _CURRENT = names(r"(cur(rent)?|电流) ?[(/](?P<unit>[muμ]?a)\)?")
 # The Chinese names are those of Neware and Landt alike.
 FAMILY = TextFamily(
     name="Neware",
-    marks=(names(r"data ?point|record( id| index|#)?|(数据|记录)(序)?号"), _VOLTAGE, _CURRENT),
+    marks=(names(r"data ?point|record( id| index|#)?|(数据|记录)(序?号)?"), _VOLTAGE, _CURRENT),
     times=(
         TimeNames(names("date|realtime|real time|absolute time|date ?time|(绝对|系统)时间|日期"), "stamp"),
         TimeNames(names("total time|总时间"), "duration"),
@@ -36,8 +36,10 @@ FAMILY = TextFamily(
     ),
     voltage=_VOLTAGE,
     current=_CURRENT,
-    cycle=names("cycle( id| index)?|循环(序)?号"),
-    step=names("step( id| index)?|工步(序)?号"),
+    cycle=names("cycle( id| index)?|循环(序?号)?"),
+    step=names("step( id| index)?|工步(序?号)?"),
+    # Some versions write currents without a sign.
+    state=StateNames(names("step ?(type|name)|status|state|工步类型|状态"), names(".*(dchg|disch|放电).*|d_.*")),
 )
 
 

@@ -108,8 +108,8 @@ class Table:
         voltage_V, current_A, charge_C = (self._value(block, quantity) for quantity in _QUANTITIES)
         cycle, step = block.counts(self._layout.cycle), block.counts(self._layout.step)
         if (state := self._layout.state) is not None:
-            begins = tuple(name.lower() for name in state.discharge)
-            discharged = np.array([text.strip().lower().startswith(begins) for text in columns[state.name]], dtype=bool)
+            found = [state.discharge.fullmatch(text.strip()) is not None for text in columns[state.name]]
+            discharged = np.array(found, dtype=np.bool_)
             current_A = np.where(discharged, -np.abs(current_A), current_A)
         good = block.good
         samples = CyclerSamples(

@@ -32,10 +32,10 @@ class TimeNames:
 
 @dataclass(frozen=True, slots=True)
 class StateNames:
-    """A column that tells the direction of the current."""
+    """A column that tells the direction of the current, and what stands there in discharge."""
 
     names: Names
-    discharge: tuple[str, ...]
+    discharge: Names
 
 
 @dataclass(frozen=True, slots=True)

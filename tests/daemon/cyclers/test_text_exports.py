@@ -112,6 +112,35 @@ def test_however_a_maccor_export_writes_discharge_the_current_is_negative(tmp_pa
     assert read.samples.current_A == pytest.approx([-0.002, 0.002])
 
 
+UNSIGNED = """DataPoint,Cycle Index,Step Index,{column},Time,Total Time,Current(mA),Voltage(V),Date
+1,1,1,{discharge},00:00:00,00:00:00,2,3.3,2024-07-01 12:00:00
+2,1,2,{charge},00:00:10,00:00:10,2,3.4,2024-07-01 12:00:10
+"""
+
+
+@pytest.mark.parametrize(
+    ("column", "discharge", "charge"),
+    [
+        ("Step Type", "CC DChg", "CC Chg"),
+        ("Step Type", "CCCV_DChg", "CCCV_Chg"),
+        ("工步类型", "恒流放电", "恒流充电"),
+        ("Status", "CC_Discharge", "Rest"),
+    ],
+)
+def test_a_discharge_without_a_sign_is_negative_by_its_step(tmp_path, column, discharge, charge):
+    text = UNSIGNED.format(column=column, discharge=discharge, charge=charge)
+    read = everything(written(tmp_path / "cell", text), zone="Europe/Berlin")
+    assert read.said == ()
+    assert read.samples.current_A == pytest.approx([-0.002, 0.002])
+
+
+def test_a_discharge_of_landt_without_a_sign_is_negative_by_its_state(tmp_path):
+    text = LANDT_DURATIONS.replace("Voltage/mV", "Voltage/mV,State").replace("-2000,3300", "2000,3300,D_CC")
+    text = text.replace("2000,3400", "2000,3400,C_CC")
+    read = everything(written(tmp_path / "cell", text), start="2024-07-01T10:00:00Z")
+    assert read.samples.current_A == pytest.approx([-0.002, 0.002])
+
+
 def test_what_no_cycler_can_do_is_no_sample(tmp_path):
     read = everything(written(tmp_path / "cell.bdf", BDF.replace("-0.107", "37041")))
     assert read.samples.voltage_V.tolist() == [0.107]
