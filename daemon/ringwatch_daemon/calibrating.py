@@ -36,6 +36,7 @@ from ringwatch_pipelines.calibration.instrument_width import KnownBroadening, fi
 from ringwatch_pipelines.calibration.photon_transfer import PhotonTransfer, photon_transfer
 from ringwatch_pipelines.errors import CorrectionError, GeometryError
 from ringwatch_pipelines.frames import DetectorConditions
+from ringwatch_pipelines.patterns import FloatArray
 from ringwatch_pipelines.quantities import d_spacing_from_two_theta
 from ringwatch_pipelines.reduction.corrections import Corrections, Dark, select_dark
 from ringwatch_pipelines.reduction.geometry import Geometry
@@ -47,6 +48,8 @@ WHOLE_RINGS = 0.7
 """Part of the residuals from which on it is said that they are those of whole rings."""
 NOTABLE = 0.02
 """Part of a line's width below which nobody minds where a whole ring lies."""
+WRONG_RINGS, WRONG_SHARE = 2, 0.2
+"""So many foreign rings, and so large a part of the calibrant's, are those of another substance."""
 NS_PER_S = 1_000_000_000
 
 
@@ -114,6 +117,7 @@ def calibrate(config: Path, order: CalibrationOrder, directory: Path, *, console
             raise GeometryError(f"{settings.geometry.poni} is not the calibration of these frames")
         return
     outcome = _calibrated(frames, recipe.geometry, inputs, order, SystemClock())
+    _require_its_rings(outcome)
     for line in _summary(outcome):
         _say(console, line)
     written = _write(outcome, directory)
@@ -257,6 +261,29 @@ def _transfer(geometry: Geometry, corrections: Corrections, inputs: _Inputs) -> 
     )
 
 
+def _require_its_rings(outcome: CalibrationOutcome) -> None:
+    """Refuse what was fitted to some of the rings of another substance; the geometry is wrong by its lattice."""
+    foreign, own = _foreign_rings(outcome), np.unique(outcome.geometry.positions.line).size
+    if foreign.size >= max(WRONG_RINGS, WRONG_SHARE * own):
+        raise GeometryError(
+            f"{outcome.calibrant.name} is not what was in the beam: its rings are seen, but {_listed(foreign)} not its"
+        )
+
+
+def _foreign_rings(outcome: CalibrationOutcome) -> FloatArray:
+    return foreign_rings_deg(
+        pattern=outcome.pattern,
+        lines_two_theta_deg=outcome.geometry.lines_two_theta_deg,
+        fwhm_deg=float(np.median(outcome.geometry.positions.fwhm_deg)),
+    )
+
+
+def _listed(rings_deg: FloatArray) -> str:
+    places = ", ".join(f"{place:.3f}" for place in rings_deg[:6]) + (", ..." if rings_deg.size > 6 else "")
+    one = rings_deg.size == 1
+    return f"{rings_deg.size} strong ring{'' if one else 's'} at {places} degree {'is' if one else 'are'}"
+
+
 def _summary(outcome: CalibrationOutcome) -> list[str]:
     found, fit, width = outcome.geometry, outcome.geometry.fit, outcome.width
     lines = [f"before: {found.before.text}", f"after: {found.after.text}"]
@@ -278,16 +305,9 @@ def _summary(outcome: CalibrationOutcome) -> list[str]:
         lines.append(
             f"wavelength and distance are correlated by {together:.5f}: rings of small angles tell their ratio only"
         )
-    foreign = foreign_rings_deg(
-        pattern=outcome.pattern,
-        lines_two_theta_deg=found.lines_two_theta_deg,
-        fwhm_deg=float(np.median(found.positions.fwhm_deg)),
-    )
+    foreign = _foreign_rings(outcome)
     if foreign.size:
-        places = ", ".join(f"{place:.3f}" for place in foreign[:6])
-        lines.append(
-            f"{foreign.size} strong rings are not of {outcome.calibrant.name}, at {places} degree: is it the one?"
-        )
+        lines.append(f"{_listed(foreign)} not of {outcome.calibrant.name}: something else is in the beam too")
     lines.append(width.text)
     if width.profile is not None:
         fitted = (f"{term} = {getattr(width.profile, term):.5g} +- {width.sigma(term):.2g}" for term in width.terms)

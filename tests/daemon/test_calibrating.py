@@ -135,6 +135,18 @@ def test_what_cannot_be_used_is_named(beamline, how, error, sentence):
         calibrate(beamline / "beamline.toml", order_for(beamline, **how), beamline, console=Console(file=io.StringIO()))
 
 
+def test_silicon_whose_rings_are_all_among_cerias_is_refused_and_nothing_is_written(beamline, tmp_path):
+    """The distance makes up for the lattice; only the rings that silicon does not have tell."""
+    scale = 5.431179 / 5.411651
+    start = PONI.replace("Distance: 0.25", f"Distance: {0.25 * scale:.6f}")
+    (beamline / "start_si.poni").write_text(start)
+    (beamline / "silicon.toml").write_text(CONFIGURATION.replace("start.poni", "start_si.poni"))
+    order = order_for(beamline, calibrant="Si")
+    with pytest.raises(GeometryError, match=r"^Si is not what was in the beam: .* \d+ strong rings at 3\.\d+, "):
+        calibrate(beamline / "silicon.toml", order, tmp_path / "out", console=Console(file=io.StringIO()))
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_command_line_ends_with_2_where_the_calibration_is_wrong(beamline, capsys):
     arguments = ["calibrate", str(beamline / "beamline.toml"), str(beamline / "light0.npy")]
     arguments += ["--dark", str(beamline / "dark0.npy"), "--calibrant", "CeO2", "--check"]

@@ -25,6 +25,10 @@ SELF_TEST_SECTORS = 12
 MOST_RADIAL_BINS = 4000
 MOST_LINES = 60
 _ROUNDS = 10
+_SEEN_SIGMAS = 8.0
+_NOTABLE_HEIGHT = 0.2
+_NEAREST = 4
+"""A foreign ring is one that is seen, and that stands so high beside so many of the calibrant's."""
 _SETTLED = 0.03
 """Part of a bin by which the rings may still move in the last round."""
 
@@ -196,21 +200,26 @@ def sum_pattern(*, frames: CalibrantFrames, geometry: Geometry) -> Pattern:
 
 
 def foreign_rings_deg(*, pattern: Pattern, lines_two_theta_deg: FloatArray, fwhm_deg: float) -> FloatArray:
-    """Angles of rings that stand a tenth as high as the calibrant's highest and are none of its own.
+    """Angles of rings that stand a fifth as high as the calibrant's nearest ones and are none of its own.
 
     A name that is wrong may still have all its rings among those of the substance in the beam, as silicon's are
-    among ceria's.
+    among ceria's: the distance then makes up for the lattice, and what is left over is all that tells.
     """
     known = np.isfinite(pattern.intensity)
-    angle, intensity = pattern.two_theta_deg[known], pattern.intensity[known]
+    angle, intensity, sigma = pattern.two_theta_deg[known], pattern.intensity[known], pattern.sigma[known]
     bin_deg = float(np.median(np.diff(angle)))
     reach = max(round(6.0 * fwhm_deg / bin_deg), 8)
-    tops, found = find_peaks(intensity, prominence=0.0, wlen=2 * reach + 1, distance=max(1, reach // 6))
-    height = found["prominences"]
-    away = np.abs(angle[tops][:, np.newaxis] - lines_two_theta_deg).min(axis=1) > 2.0 * fwhm_deg
-    between = (angle[tops] > lines_two_theta_deg[0]) & (angle[tops] < lines_two_theta_deg[-1])
-    highest = float(np.max(height[~away], initial=0.0))
-    return np.asarray(angle[tops[away & between & (height > 0.1 * highest)]])
+    distance = max(1, round(fwhm_deg / bin_deg))
+    tops, found = find_peaks(intensity, prominence=0.0, wlen=2 * reach + 1, distance=distance)
+    seen = found["prominences"] > _SEEN_SIGMAS * sigma[tops]
+    place, height = angle[tops[seen]], found["prominences"][seen]
+    own = np.abs(place[:, np.newaxis] - lines_two_theta_deg).min(axis=1) <= 2.0 * fwhm_deg
+    if not own.any():
+        return np.asarray(place)
+    nearest = np.argsort(np.abs(place[:, np.newaxis] - place[own]), axis=1)[:, :_NEAREST]
+    usual = np.median(height[own][nearest], axis=1)
+    between = (place > lines_two_theta_deg[0]) & (place < lines_two_theta_deg[-1])
+    return np.asarray(place[~own & between & (height > _NOTABLE_HEIGHT * usual)])
 
 
 def _lines_in_reach(
