@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ringwatch_daemon.composition.cell_recipes import recipes_of_cells
 from ringwatch_daemon.composition.disk_need import disk_need
+from ringwatch_daemon.composition.fit_cautions import fit_cautions
 from ringwatch_daemon.composition.recipes import recipe_from_settings, scan_recipe_from_settings
 from ringwatch_daemon.settings import CyclerSettings, ScanSettings, Settings
 from ringwatch_daemon.settings_file import load_settings
@@ -84,7 +85,11 @@ def _what_is_done(settings: Settings) -> list[tuple[str, str]]:
         ("disk", disk_need(settings, analyser)),
     ]
     phases = [(track.name, _phase_text(track)) for track in analyser.blank().phases]
-    return rows + phases + _hump(recipe.fit, analyser)
+    return rows + phases + _hump(recipe.fit, analyser) + _cautions(settings, recipe.fit)
+
+
+def _cautions(settings: Settings, fit: FitRecipe | None) -> list[tuple[str, str]]:
+    return [("caution", text) for text in fit_cautions(settings.fit, fit)]
 
 
 def _hump(fit: FitRecipe | None, analyser: Analyser) -> list[tuple[str, str]]:
@@ -104,7 +109,8 @@ def _what_is_done_with_scans(settings: Settings, scan: ScanSettings) -> list[tup
         ("scans", f"at {1e10 * recipe.wavelength_m:.5f} angstrom, on the angles of the first"),
         ("times", times + (f", in {settings.files.time_zone}" if settings.files.time_zone else "")),
     ]
-    return rows + [(track.name, _phase_text(track)) for track in ScanAnalyser(recipe).blank().phases]
+    phases = [(track.name, _phase_text(track)) for track in ScanAnalyser(recipe).blank().phases]
+    return rows + phases + _cautions(settings, recipe.fit)
 
 
 def _phase_text(track: PhaseTrack) -> str:
