@@ -19,6 +19,7 @@ from chaos.readers import PlainReader
 from chaos.violations import Violation
 
 MIB = 2**20
+LONG_S = 20.0
 AS_SHELLS_SAY = 128
 """Added to the number of a signal that ends a program which does not listen for it yet."""
 DAMAGED = ("checkpoint-*", "*.npy", "spool/*.frame")
@@ -115,10 +116,10 @@ def stop_daemon_while_it_starts(scene: Scene) -> int:
 
 
 def freeze_daemon(scene: Scene) -> int:
-    """SIGSTOP for a while."""
+    """SIGSTOP for a while, or for a long one."""
     scene.beamline.deaf()
     scene.beamline.daemon.send(signal.SIGSTOP)
-    time.sleep(scene.chance.uniform(0.3, 3.0))
+    time.sleep(LONG_S if scene.chance.random() < 0.1 else scene.chance.uniform(0.3, 3.0))
     scene.beamline.daemon.send(signal.SIGCONT)
     return time.time_ns()
 

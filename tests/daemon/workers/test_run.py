@@ -108,6 +108,23 @@ def test_a_sink_that_fails_ends_the_run_with_its_error_while_everybody_waits_for
     assert [sink.calls[-1].strip() for sink in sinks] == ["close", "close"]
 
 
+class SinkWithoutMemory(ListSink):
+    """Takes a few records, then gets no memory."""
+
+    def accept(self, record):
+        super().accept(record)
+        if len(self.records) > 4:
+            raise MemoryError
+
+
+def test_a_stage_that_gets_no_memory_ends_the_run_and_leaves_it_to_be_resumed():
+    sink = SinkWithoutMemory()
+    with pytest.raises(MemoryError):
+        run_of(ListSource(MANY, wait_for_stop=True), sinks=[sink], overflow=Overflow.DROP_NEWEST)
+    assert sink.calls[-1].strip() == "close"
+    assert not any(isinstance(record, RunStop) for record in sink.records)
+
+
 def test_a_source_that_fails_ends_the_run_with_its_error_after_what_it_brought_is_worked_off():
     sink = ListSink()
     with pytest.raises(DetectorError, match="the IOC is gone"):
