@@ -10,6 +10,9 @@ from ringwatch_pipelines.cell.timeline import C_PER_MAH, Timeline
 from ringwatch_pipelines.patterns import FloatArray
 
 MOST_DRAWN = 4000
+_ZERO_CURRENT_A = 1e-6
+_HOLE = 10.0
+"""Times the usual distance of samples."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +33,8 @@ class CellSeries:
         (samples,) net charge passed since the first sample.
     area_cm2
         Declared electrode area, NaN where nobody declared one.
+    silent_h
+        How long the cycler told nothing in the course of the run: what passed then is not in the charges.
     """
 
     timestamp_ns: IntArray
@@ -40,6 +45,7 @@ class CellSeries:
     passed_mAh: FloatArray
     net_mAh: FloatArray
     area_cm2: float
+    silent_h: float = 0.0
 
     def within(self, span_h: tuple[float, float]) -> "CellSeries":
         """The samples of a stretch of time, and the neighbours on either side of it."""
@@ -94,7 +100,18 @@ def cell_series_from_file(file: RunFile, *, zero_ns: int) -> CellSeries | None:
         passed_mAh=np.concatenate([[0.0], np.cumsum(np.abs(np.diff(timeline.charge_C)))]) / C_PER_MAH,
         net_mAh=timeline.charge_C / C_PER_MAH,
         area_cm2=file.number("sample/electrode_area"),
+        silent_h=_silent_h(samples),
     )
+
+
+def _silent_h(samples: CyclerSamples) -> float:
+    """How long a current flowed before or after a hole in the series over which no charge was counted."""
+    apart_ns = np.diff(samples.timestamp_ns)
+    if not apart_ns.size:
+        return 0.0
+    flows = np.abs(np.nan_to_num(samples.current_A)) > _ZERO_CURRENT_A
+    uncounted = (np.diff(samples.charge_C) == 0.0) & (flows[1:] | flows[:-1])
+    return float(apart_ns[uncounted & (apart_ns > _HOLE * np.median(apart_ns))].sum()) / NS_PER_H
 
 
 def passed_at_frames(cell: CellSeries, *, timestamp_ns: IntArray, coupled: BoolArray) -> FloatArray:

@@ -120,6 +120,8 @@ def _against_charge(run: RunSeries, lines: _Lines) -> ReportFigure:
         f"half-cycle (right). Filled marks: positive current; open marks: negative current or none. "
         f"{stands_for(run.fitted).capitalize()}."
     )
+    if cell.silent_h:
+        caption += f" What passed in {cell.silent_h:.3g} h in which the cycler told nothing is not counted."
     columns: list[tuple[str, Column]] = [
         (f"charge passed / {unit}", passed),
         (f"charge within the half-cycle / {unit}", within),

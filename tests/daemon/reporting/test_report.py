@@ -2,7 +2,7 @@
 
 import csv
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from xml.etree import ElementTree as ET
 
 import h5py
@@ -16,8 +16,11 @@ from ringwatch_daemon.core.errors import InputFileError
 from ringwatch_daemon.core.records import CyclingSamples, Event, FrameState, Provenance
 from ringwatch_daemon.report import PAGE, report
 from ringwatch_daemon.reporting.cell_series import CellSeries
+from ringwatch_daemon.reporting.line_phases import line_phase_figures
 from ringwatch_daemon.reporting.marks import Marks
 from ringwatch_daemon.reporting.numbers import NumberTable
+from ringwatch_daemon.reporting.run_file import RunFile
+from ringwatch_daemon.reporting.run_series import RunSeries
 from ringwatch_daemon.reporting.style import LOOKS, ReportFigure, draw_marks, new_figure, style
 from ringwatch_daemon.sinks.nexus import NexusFile
 from ringwatch_daemon.sinks.run_parts import part_path
@@ -143,6 +146,23 @@ def test_areas_stand_beside_every_charge(reported, tmp_path):
     assert [float(line["charge within the half-cycle / mAh/cm²"]) for line in lines] == pytest.approx([0, 0.1, 0.2])
     assert [float(line["net charge since the start / mAh/cm²"]) for line in lines] == pytest.approx([0, 0.3, 0.6])
     assert [float(line["charge passed / mAh/cm²"]) for line in lines] == pytest.approx([0, 60 / 1800, 120 / 1800])
+
+
+def captions(path):
+    with RunFile(path) as file, style():
+        return " ".join(figure.caption for figure in line_phase_figures(RunSeries(file)))
+
+
+def test_charge_that_nobody_counted_is_told(tmp_path):
+    whole = cycler().samples
+    kept = np.concatenate([np.arange(20), np.arange(44, whole.timestamp_ns.size)])
+    after = whole.charge_C[19] + (whole.charge_C[44:] - whole.charge_C[44])
+    columns = {field.name: getattr(whole, field.name)[kept] for field in fields(CyclerSamples)}
+    columns["charge_C"] = np.concatenate([whole.charge_C[:20], after])
+    frames = [light(row) for row in range(FRAMES)]
+    holed = write(tmp_path / "run.h5", CyclingSamples(CyclerSamples(**columns)), *frames)
+    assert "What passed in 0.0694 h in which the cycler told nothing is not counted." in captions(holed)
+    assert "told nothing" not in captions(write(tmp_path / "whole.h5", cycler(), *frames))
 
 
 def test_lines_of_a_scan_stand_at_the_time_at_which_they_were_measured(tmp_path):
