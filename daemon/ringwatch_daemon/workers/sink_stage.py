@@ -1,6 +1,7 @@
 """The last stage: records into the sinks, in order, in batches."""
 
 import logging
+import time
 from contextlib import ExitStack
 from functools import partial
 from threading import Event as StopRequest
@@ -11,19 +12,21 @@ from ringwatch_daemon.core.clock import Clock, SystemClock
 from ringwatch_daemon.core.errors import SinkError, StorageError
 from ringwatch_daemon.core.heartbeat import Turned
 from ringwatch_daemon.core.ports import Sink
-from ringwatch_daemon.core.records import Record, Status
+from ringwatch_daemon.core.records import FrameRecord, Record, Status
 from ringwatch_daemon.workers.storage_trouble import Patience, StorageTrouble
 
 LOG = logging.getLogger(__name__)
 BATCH_WAIT_S = 0.5
+GATHER_S = 0.04
+"""Shortest time from one batch to the next. A detector of 15 frames a second leaves more, and waits for nothing."""
 
 
 class SinkStage:
     """Hands every record to every sink, the file before the stream.
 
-    A batch is whatever waits: one record when the run is calm, many when it is not, so that the
-    cost of making a batch durable falls just when time is short. A result is published only
-    after the batch it belongs to is in the file.
+    A batch is whatever waits, and begins `GATHER_S` after the last frames at the soonest: one record when the run
+    is calm, many when it is not, so that the cost of making a batch durable falls just when time is
+    short. A result is published only after the batch it belongs to is in the file.
 
     Parameters
     ----------
@@ -79,8 +82,11 @@ class SinkStage:
         try:
             while True:
                 batch = self._records.take_all(BATCH_WAIT_S)
+                began_s = self._clock.monotonic_s()
                 self._hand_over(batch)
                 self._turned(bool(batch))
+                if any(isinstance(record, FrameRecord) for record in batch):
+                    time.sleep(max(0.0, min(GATHER_S, began_s + GATHER_S - self._clock.monotonic_s())))
         except ChannelClosed:
             LOG.debug("all records are handed over")
 
