@@ -42,6 +42,7 @@ class Cycler:
     ) -> None:
         self._model = model
         self._start_ns = start_ns
+        self._begin_ns = begin_ns
         self._options = options
         written = _rows_in(options.path, options.table) if go_on else 0
         self._next_ns = begin_ns
@@ -52,6 +53,10 @@ class Cycler:
     def state(self, data_ns: int) -> CyclingState:
         """Current and voltage at a data time."""
         return self._model.cycling_at((data_ns - self._start_ns) / NS_PER_H)
+
+    def states(self, data_ns: int) -> tuple[CyclingState, ...]:
+        """The same, as of one among several."""
+        return (self.state(data_ns),)
 
     def advance(self, data_ns: int) -> int:
         """Write every row up to `data_ns`, whole lines at once; return how many."""
@@ -95,7 +100,8 @@ class Cycler:
             # By its time, so that a row is the same whoever writes it.
             random = np.random.default_rng([self._options.seed, data_ns // NS_PER_MS])
             voltage_V += self._options.noise_V * float(random.standard_normal())
-        return self._options.table.row(self._stamp(data_ns), state, voltage_V)
+        since_s = (data_ns - self._begin_ns) / NS_PER_S
+        return self._options.table.row(self._stamp(data_ns), state, voltage_V=voltage_V, test_time_s=since_s)
 
     def _stamp(self, data_ns: int) -> str:
         own_ns = data_ns + int(self._options.clock_offset_s * NS_PER_S)
@@ -124,8 +130,8 @@ def _rows_in(path: Path | None, table: CyclerTable) -> int:
 class FollowsTime(Protocol):
     """One cycler, or several."""
 
-    def state(self, data_ns: int) -> CyclingState:
-        """Current and voltage at a data time."""
+    def states(self, data_ns: int) -> tuple[CyclingState, ...]:
+        """Current and voltage of each at a data time."""
         ...
 
     def advance(self, data_ns: int) -> int:
@@ -139,7 +145,9 @@ class CyclerThread:
     Between frames the data time runs on at the run's speed, by at most `lead_s`.
     """
 
-    def __init__(self, cycler: FollowsTime, records: Records, names: CyclerPvs, *, speed: float, lead_s: float) -> None:
+    def __init__(
+        self, cycler: FollowsTime, records: Records, names: tuple[CyclerPvs, ...], *, speed: float, lead_s: float
+    ) -> None:
         self._cycler = cycler
         self._records = records
         self._names = names
@@ -174,10 +182,8 @@ class CyclerThread:
         data_ns, at_s = reached
         now_ns = data_ns + int(min((time.monotonic() - at_s) * self._speed, self._lead_s) * NS_PER_S)
         self._cycler.advance(now_ns)
-        state = self._cycler.state(now_ns)
-        for name, value in (
-            (self._names.voltage, state.voltage_V),
-            (self._names.current, state.current_A),
-            (self._names.half_cycle, state.half_cycle),
-        ):
-            self._records.post_at(name, value, now_ns)
+        for names, state in zip(self._names, self._cycler.states(now_ns), strict=True):
+            told = {names.voltage: state.voltage_V, names.current: state.current_A, names.half_cycle: state.half_cycle}
+            for name, value in told.items():
+                if name:
+                    self._records.post_at(name, value, now_ns)

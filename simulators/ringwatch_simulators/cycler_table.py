@@ -1,5 +1,6 @@
 """How a cycler writes a row: its columns, their units, and the many ways to write a time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
@@ -23,8 +24,8 @@ class Column:
     name
         In the header.
     what
-        ``time``, ``voltage``, ``current``, ``charge`` (net, since the start), ``capacity`` (of the half-cycle),
-        ``cycle`` or ``step``.
+        ``time``, ``test_time`` (seconds since the cycler was switched on), ``voltage``, ``current``, ``charge`` (net,
+        since the start), ``capacity`` (of the half-cycle), ``cycle`` or ``step``.
     unit
         Of a measured value, with a prefix.
     digits
@@ -117,20 +118,31 @@ class CyclerTable:
         remarks = "".join(f"simulated cycler, line {number + 1}\n" for number in range(self.lines_before))
         return remarks + self.separator.join(column.name for column in self.columns) + "\n"
 
-    def row(self, time: str, state: CyclingState, voltage_V: float) -> str:
+    def row(self, time: str, state: CyclingState, *, voltage_V: float, test_time_s: float) -> str:
         """One line."""
-        return self.separator.join(self._field(column, time, state, voltage_V) for column in self.columns) + "\n"
+        values = {
+            "voltage": voltage_V,
+            "current": state.current_A,
+            "capacity": state.capacity_mAh * 1e-3 * _S_PER_H,
+            "charge": state.charge_C,
+        }
+        fields = (self._field(column, time, state, values, test_time_s) for column in self.columns)
+        return self.separator.join(fields) + "\n"
 
-    def _field(self, column: Column, time: str, state: CyclingState, voltage_V: float) -> str:
+    def _field(
+        self, column: Column, time: str, state: CyclingState, values: Mapping[str, float], test_time_s: float
+    ) -> str:
         match column.what:
             case "time":
                 return time
+            case "test_time":
+                return f"{test_time_s:.3f}".replace(".", self.decimal)
             case "cycle":
                 return str(max(0, state.half_cycle) // 2 + 1)
             case "step":
                 return str(state.step)
             case _:
-                value = _value(column.what, state, voltage_V) / factor_from_unit(column.what, column.unit)
+                value = values[column.what] / factor_from_unit(column.what, column.unit)
                 return f"{value:.{column.digits}f}".replace(".", self.decimal)
 
 
@@ -156,12 +168,6 @@ def zone_from_name(name: str) -> tzinfo:
     if name[:1] in {"+", "-"}:
         return datetime.fromisoformat(f"2000-01-01T00:00:00{name}").tzinfo or UTC
     return ZoneInfo(name)
-
-
-def _value(what: str, state: CyclingState, voltage_V: float) -> float:
-    capacity_C = state.capacity_mAh * 1e-3 * _S_PER_H
-    values = {"voltage": voltage_V, "current": state.current_A, "capacity": capacity_C, "charge": state.charge_C}
-    return values[what]
 
 
 def _duration(seconds: float) -> str:

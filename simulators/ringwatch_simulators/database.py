@@ -237,7 +237,7 @@ def plugin_entries(identity: DetectorIdentity, *, port: str, plugin_type: str, e
 
 @dataclass(frozen=True, slots=True)
 class CyclerPvs:
-    """What the records of the instrument that charges the cell are called."""
+    """What the records of the instrument that charges a cell are called; empty for one that there is not."""
 
     voltage: str = "CYC1:Voltage"
     current: str = "CYC1:Current"
@@ -251,8 +251,9 @@ class CyclerPvs:
 
 def cycler_entries(names: CyclerPvs) -> Iterator[Entry]:
     """The records of the instrument that charges the cell; their times are data time."""
-    yield from (
+    entries = (
         Reading(names.voltage, 0.0, unit="V", stamped=True),
         Reading(names.current, 0.0, unit="A", stamped=True),
         Reading(names.half_cycle, -1, stamped=True),
     )
+    yield from (entry for entry in entries if entry.name)

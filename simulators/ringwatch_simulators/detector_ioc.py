@@ -63,8 +63,8 @@ class IocOptions:
     ----------
     names
         Of the detector's records.
-    cycler
-        Names of the cycler's records: voltage, current and number of the half-cycle.
+    cyclers
+        Names of each cycler's records: voltage, current and number of the half-cycle.
     attribute_pvs
         Attributes of the frames that a record tells as well, since Channel Access carries none: attribute and record.
     exposure_s, period_s
@@ -82,7 +82,7 @@ class IocOptions:
     """
 
     names: PvNames = field(default_factory=PvNames)
-    cycler: CyclerPvs = field(default_factory=CyclerPvs)
+    cyclers: tuple[CyclerPvs, ...] = (CyclerPvs(),)
     attribute_pvs: tuple[tuple[str, str], ...] = ()
     exposure_s: float = 1.0
     period_s: float = 1.0
@@ -222,14 +222,15 @@ class DetectorIoc:
         records.adopt(name, builder.WaveformIn(name, length=first.image.size, datatype=wire_type))
         records.add("", [Reading(pv, told[name], stamped=True) for name, pv in self._attribute_pvs(first)])
         if self._cycler is not None:
-            records.add("", cycler_entries(options.cycler))
+            for cycler in options.cyclers:
+                records.add("", cycler_entries(cycler))
 
     def _follow_with_cycler(self, records: Records) -> CyclerThread | None:
         if self._cycler is None:
             return None
         options = self._options
         speed, lead_s = options.pace.speed, options.period_s
-        return CyclerThread(self._cycler, records, options.cycler, speed=speed, lead_s=lead_s)
+        return CyclerThread(self._cycler, records, options.cyclers, speed=speed, lead_s=lead_s)
 
     def _begin(self, parts: _Parts) -> None:
         prefix = self._options.names.camera

@@ -10,7 +10,7 @@ from ringwatch_simulators.detector import Pace
 from ringwatch_simulators.detector_ioc import DetectorIoc, IocOptions
 from ringwatch_simulators.errors import ScenarioError
 from ringwatch_simulators.expected.beamline import read_expected_beamline
-from ringwatch_simulators.expected.cycler import expected_cycler_options, expected_cycler_pvs
+from ringwatch_simulators.expected.cycler import expected_cycler_options
 from ringwatch_simulators.expected.scenario import expected_run
 from ringwatch_simulators.faults import FaultSchedule, fault_from_text
 from ringwatch_simulators.outage import Resumption
@@ -92,7 +92,7 @@ class _Run:
     cyclers
         How the cycler of each writes.
     pvs
-        What the cycler's records are called.
+        What the records of each cycler are called.
     attribute_pvs
         See `IocOptions`.
     """
@@ -100,7 +100,7 @@ class _Run:
     frames: SyntheticFrames
     turns: tuple[Turn, ...]
     cyclers: tuple[CyclerOptions, ...]
-    pvs: CyclerPvs
+    pvs: tuple[CyclerPvs, ...]
     attribute_pvs: tuple[tuple[str, str], ...] = ()
 
 
@@ -112,7 +112,7 @@ def _serve_scenario(options: argparse.Namespace, common: IocOptions, resumption:
     scenario = frames.scenario
     ioc_options = replace(
         common,
-        cycler=run.pvs,
+        cyclers=run.pvs,
         attribute_pvs=run.attribute_pvs,
         exposure_s=scenario.exposure_s,
         period_s=scenario.cadence_s,
@@ -136,10 +136,12 @@ def _named_run(options: argparse.Namespace) -> _Run:
     scenario = scenario_from_options(options, frames=options.count)
     start_ns = _start_ns(options, scenario)
     turns = tuple(turn_from_text(text) for text in options.cell)
-    pvs, cycler = CyclerPvs.below(options.cycler_prefix), _cycler_options(options, scenario)
+    usual, cycler = CyclerPvs.below(options.cycler_prefix), _cycler_options(options, scenario)
     if not turns:
-        return _Run(SyntheticFrames(scenario, start_ns), (), (cycler,), pvs)
+        return _Run(SyntheticFrames(scenario, start_ns), (), (cycler,), (usual,))
     frames = FramesInTurn(scenario, start_ns, turns, frozenset(options.unnamed))
+    # The first one tells its state by PVs.
+    pvs = (usual, *(CyclerPvs("", "", "") for _ in turns[1:]))
     return _Run(frames, turns, tuple(options_of_turn(cycler, turn) for turn in turns), pvs)
 
 
@@ -162,7 +164,7 @@ def _expected_run(options: argparse.Namespace) -> _Run:
         else SyntheticFrames(scenario, start_ns, maps),
         turns,
         tuple(expected_cycler_options(cycler, usual) for cycler in expected),
-        expected_cycler_pvs(expected[0], CyclerPvs.below(options.cycler_prefix)),
+        tuple(CyclerPvs(cycler.voltage_pv, cycler.current_pv, "") for cycler in expected),
         tuple(beamline.attribute_pvs.items()),
     )
 

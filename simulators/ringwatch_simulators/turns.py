@@ -99,7 +99,7 @@ class FramesInTurn(SyntheticFrames):
 
 
 class CyclersInTurn:
-    """The cyclers of all cells, each with a file of its own; the first one tells its state by PVs.
+    """The cyclers of all cells, each with a file of its own.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ class CyclersInTurn:
             for turn, own in zip(turns, options, strict=True)
         )
 
-    def state(self, data_ns: int) -> CyclingState:
-        """Current and voltage of the first cell at a data time."""
-        return self._cyclers[0].state(data_ns)
+    def states(self, data_ns: int) -> tuple[CyclingState, ...]:
+        """Current and voltage of each cell at a data time."""
+        return tuple(cycler.state(data_ns) for cycler in self._cyclers)
 
     def advance(self, data_ns: int) -> int:
         """Write every row up to `data_ns`; return how many."""

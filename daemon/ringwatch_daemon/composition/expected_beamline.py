@@ -25,6 +25,7 @@ _ONE_FILE = str.maketrans({"*": "simulated", "?": "0"})
 """What stands for the marks of a pattern in the name of a simulated cycler's file."""
 _BATTERY_DATA_FORMAT: Facts = {
     "time": {"name": "Unix Time / s", "kind": "epoch"},
+    "test_time": "Test Time / s",
     "voltage": {"name": "Voltage / V", "unit": "V"},
     "current": {"name": "Current / A", "unit": "A"},
     "cycle": "Cycle Count / 1",

@@ -122,6 +122,7 @@ class ExpectedTable(Part):
     """The cycler's table."""
 
     time: ExpectedTime = ExpectedTime()
+    test_time: str | None = Field(None, description="a column more: seconds since the cycler was switched on")
     voltage: ExpectedColumn | None = ExpectedColumn(name="voltage_V", unit="V")
     current: ExpectedColumn | None = ExpectedColumn(name="current_A", unit="A")
     charge: ExpectedColumn | None = None

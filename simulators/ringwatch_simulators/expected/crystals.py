@@ -19,7 +19,6 @@ from ringwatch_simulators.errors import ScenarioError
 from ringwatch_simulators.expected.beamline import ExpectedPhase, ExpectedSite
 
 _OPERATOR_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
-_USUAL_U_A2 = 0.006
 _SAME_SPACING_A = 1e-5
 _PRIMITIVE = ((0.0, 0.0, 0.0),)
 
@@ -106,7 +105,7 @@ def _crystal_from_cif(phase: ExpectedPhase) -> Crystal:
             site.fract.y,
             site.fract.z,
             occupancy=site.occ,
-            u_A2=site.u_iso or _USUAL_U_A2,
+            u_A2=site.u_iso,
         )
         for site in structure.sites
     )
@@ -135,4 +134,4 @@ def _crystal(name: str, cell: Cell, triplets: tuple[str, ...], sites: tuple[Site
 
 
 def _site(site: ExpectedSite) -> Site:
-    return Site(site.element, site.x, site.y, site.z, occupancy=site.occupancy, u_A2=site.u_iso_A2 or _USUAL_U_A2)
+    return Site(site.element, site.x, site.y, site.z, occupancy=site.occupancy, u_A2=site.u_iso_A2)

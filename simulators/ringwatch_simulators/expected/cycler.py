@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from ringwatch_simulators.cycler_options import CyclerOptions
 from ringwatch_simulators.cycler_table import Column, CyclerTable, TimeForm
-from ringwatch_simulators.database import CyclerPvs
 from ringwatch_simulators.expected.beamline import ExpectedColumn, ExpectedCycler, ExpectedTable
 
 
@@ -17,13 +16,9 @@ def expected_cycler_options(cycler: ExpectedCycler, usual: CyclerOptions) -> Cyc
     return replace(usual, path=cycler.file, table=_table(cycler.table), time=form, spares_foreign=True)
 
 
-def expected_cycler_pvs(cycler: ExpectedCycler, usual: CyclerPvs) -> CyclerPvs:
-    """The names of its PVs."""
-    return CyclerPvs(cycler.voltage_pv or usual.voltage, cycler.current_pv or usual.current, usual.half_cycle)
-
-
 def _table(told: ExpectedTable) -> CyclerTable:
     columns = [Column(told.time.name, "time")]
+    columns += [Column(told.test_time, "test_time")] if told.test_time is not None else []
     columns += (
         _measured("voltage", told.voltage) + _measured("current", told.current) + _measured("charge", told.charge)
     )

@@ -2,14 +2,23 @@
 
 import pytest
 
+from fakes.clock import ManualClock
 from fakes.configurations import GEOMETRY, SHAPE, configuration
 from ringwatch_daemon.composition.expected_beamline import expected_beamline, pv_arguments, write_expected_beamline
 from ringwatch_daemon.core.errors import SettingsError
+from ringwatch_daemon.cyclers.declarations import FileCyclerConfig
+from ringwatch_daemon.cyclers.open_reader import open_reader
 from ringwatch_daemon.examples import CONFIGURATION, example_folder
 from ringwatch_daemon.settings_file import load_settings
+from ringwatch_simulators.cell_model import CellModel, CellParameters
+from ringwatch_simulators.cycler import Cycler
+from ringwatch_simulators.cycler_options import CyclerOptions
 from ringwatch_simulators.expected.beamline import read_expected_beamline
+from ringwatch_simulators.expected.cycler import expected_cycler_options
 from ringwatch_simulators.expected.phases import Course
 from ringwatch_simulators.expected.scenario import expected_run
+
+START_NS, HOUR_NS = 1_790_000_000_000_000_000, 3_600_000_000_000
 
 
 def facts(folder, *parts, geometry=GEOMETRY):
@@ -67,6 +76,35 @@ def test_the_cycler_is_a_table_a_known_format_two_pvs_or_none(tmp_path):
     known = facts(tmp_path, '[cycler]\nkind = "file"\nfile = "cell_*_C01.mpr"').cycler
     assert known.file == tmp_path / "cell_simulated_C01.mpr"
     assert known.table.time.name == "Unix Time / s"
+
+
+def test_a_cycler_of_a_known_format_writes_what_is_known_by_its_content(tmp_path):
+    facts_of_file = facts(tmp_path, '[cycler]\nkind = "file"\nfile = "cell.mpr"').cycler
+    options = expected_cycler_options(facts_of_file, CyclerOptions())
+    simulated = Cycler(CellModel(CellParameters()), start_ns=START_NS, begin_ns=START_NS, options=options)
+    simulated.advance(START_NS + 10 * HOUR_NS)
+    reader = open_reader(FileCyclerConfig(tmp_path / "cell.mpr"), clock=ManualClock())
+    samples = reader.poll()
+    reader.close()
+    assert samples is not None
+    assert samples.timestamp_ns[-1] == START_NS + 10 * HOUR_NS
+    state = simulated.state(START_NS + 10 * HOUR_NS)
+    assert samples.voltage_V[-1] == pytest.approx(state.voltage_V, abs=1e-8)
+    assert (samples.cycle[-1], samples.step[-1]) == (1, state.step)
+
+
+def test_each_of_several_cells_has_the_pvs_of_its_own_cycler(tmp_path):
+    cells = """[[cells]]
+name = "A"
+cycler = { kind = "epics", voltage_pv = "A:V", current_pv = "A:I" }
+[[cells]]
+name = "B"
+[[cells]]
+name = "C"
+cycler = { kind = "epics", voltage_pv = "C:V", current_pv = "C:I" }
+"""
+    told = facts(tmp_path, '[detector]\ncell_attribute = "Cell"', cells)
+    assert [cell.cycler.voltage_pv for cell in told.cells] == ["A:V", "", "C:V"]
 
 
 def test_a_monitor_that_only_a_pv_tells_is_told_by_that_pv(tmp_path):
