@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import h5py
@@ -56,10 +57,20 @@ class Hearing:
         if any(0 <= death_ns - frame.counted_ns < ON_THE_WAY_NS for death_ns in self.deaths_ns):
             return True
         last_ns = epoch.frames[-1].counted_ns
+        if _passed_while_gone(frame, epoch) and any(last_ns <= death <= epoch.ended_ns for death in self.deaths_ns):
+            return True
         return any(
             silence.began_ns - ON_THE_WAY_NS <= frame.counted_ns and silence.ended_ns >= last_ns
             for silence in self.silences
         )
+
+
+def _passed_while_gone(frame: ServedFrame, epoch: Epoch) -> bool:
+    """Whether the IOC had given up its sockets when the frame passed, and never came back in this stretch."""
+    rest = reversed(epoch.frames)
+    return all("disconnect" in each.faults for each in takewhile(lambda each: each is not frame, rest)) and (
+        "disconnect" in frame.faults
+    )
 
 
 @dataclass(slots=True)

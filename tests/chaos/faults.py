@@ -154,8 +154,12 @@ def spoil_frames(scene: Scene) -> int:
 
 def cut_connection(scene: Scene) -> int:
     """The IOC gives up every socket and comes back; frames go on being counted meanwhile."""
-    scene.beamline.ioc.put("Sim:Fault", f"disconnect:{scene.chance.uniform(0.2, 1.5):.2f}")
-    time.sleep(2 / RATE_HZ)
+    beamline = scene.beamline
+    before = len(beamline.served())
+    beamline.ioc.put("Sim:Fault", f"disconnect:{scene.chance.uniform(0.2, 1.5):.2f}")
+    beamline.wait_until(
+        lambda: any("disconnect" in frame.faults for frame in beamline.served()[before:]), "the frame of the cut"
+    )
     return time.time_ns()
 
 

@@ -1,5 +1,7 @@
 """The account itself: it must find a frame that nobody named."""
 
+from dataclasses import replace
+
 import pytest
 
 from chaos.account import Hearing, Row, account_of
@@ -50,6 +52,17 @@ def test_the_end_of_a_count_may_die_with_its_ioc_and_at_no_other_time():
     assert len(account(rows, first + second).unnamed) == 3
     rows = [row(frame) for frame in [*first[:50], *second]]
     assert len(account(rows, first + second, deaths=[death_ns]).unnamed) > 30
+
+
+def test_what_an_ioc_counted_without_sockets_and_took_along_is_unseen():
+    first, second = served(*range(1, 101)), served(*range(1, 51), start_ns=START_NS + 200 * PERIOD_NS)
+    frames = [*first[:60], *(replace(frame, faults=("disconnect",)) for frame in first[60:])]
+    rows = [row(frame) for frame in [*first[:60], *second]]
+    death_ns = first[-1].counted_ns + 50 * PERIOD_NS
+    assert account(rows, frames + second, deaths=[death_ns]).unseen == 40
+    assert len(account(rows, frames + second).unnamed) == 40
+    frames[80] = first[80]  # there it was back, and told what it had counted
+    assert len(account(rows, frames + second, deaths=[death_ns]).unnamed) == 21
 
 
 def test_what_an_ioc_served_while_nobody_listened_and_took_along_is_unseen():
