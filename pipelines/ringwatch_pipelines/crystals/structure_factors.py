@@ -166,9 +166,26 @@ def lorentz_factor(*, d_spacing_A: FloatArray, wavelength_m: float) -> FloatArra
 
 
 def _require_space_group(structure: gemmi.SmallStructure, name: str) -> None:
-    group: gemmi.SpaceGroup | None = structure.spacegroup
-    if group is None:
-        raise PhaseError(f"the CIF of {name} has no known space group, got '{structure.spacegroup_hm}'")
+    """Symbol and operations name the setting; a number alone means the standard one, where there is only one."""
+    number, symbol = structure.spacegroup_number, structure.spacegroup_hm
+    if _group_of(structure) is None and number > 0 and not symbol.strip(" ?."):
+        structure.determine_and_set_spacegroup("N")
+        structure.setup_cell_images()
+        found = _group_of(structure)
+        if found is not None and found.ext in {"1", "2"}:
+            raise PhaseError(
+                f"the CIF of {name} has the space group {number} by its number only, which leaves open one of two "
+                "origins: add its symbol or its operations"
+            )
+    if _group_of(structure) is None:
+        raise PhaseError(
+            f"the CIF of {name} has no known space group, got the symbol '{symbol}' and "
+            f"{len(structure.symops)} operations"
+        )
+
+
+def _group_of(structure: gemmi.SmallStructure) -> gemmi.SpaceGroup | None:
+    return structure.spacegroup
 
 
 def _weigh_special_positions(structure: gemmi.SmallStructure) -> None:

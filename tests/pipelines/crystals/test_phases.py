@@ -198,3 +198,61 @@ def test_a_phase_that_makes_no_sense_is_refused_in_one_sentence(changes, words):
 def test_a_broken_cif_is_refused_in_one_sentence(text):
     with pytest.raises(PhaseError, match="CIF of broken"):
         phase_from_cif(name="broken", role=PhaseRole.FREE, cif_text=text, d_min_A=1.0, wavelength_m=WAVELENGTH_M)
+
+
+ZIRCONIA = """data_zirconia
+_cell_length_a 5.1505(2)
+_cell_length_b 5.2116(2)
+_cell_length_c 5.3173(3)
+_cell_angle_alpha 90
+_cell_angle_beta 99.23(1)
+_cell_angle_gamma 90
+{group}
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Zr1 0.2754(3) 0.0395(3) 0.2083(2) 1.0
+O1 0.0700 0.3317 0.3447 1
+O2 0.4496 0.7569 0.4792 1.000(5)
+"""
+OPERATIONS = "loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n'-x,1/2+y,1/2-z'\n'-x,-y,-z'\n'x,1/2-y,1/2+z'"
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        OPERATIONS,
+        "_space_group_name_H-M_alt 'P21/c'",
+        "_space_group_name_Hall '-P 2ybc'",
+        "_space_group_IT_number 14",
+        "_symmetry_Int_Tables_number 14",
+    ],
+)
+def test_a_cif_may_name_its_group_by_symbol_operations_or_number(group):
+    """Against intensities from a sum over all atoms of the cell and all reflections of the sphere, done apart."""
+    phase = phase_from_cif(
+        name="zirconia",
+        role=PhaseRole.REFERENCE,
+        cif_text=ZIRCONIA.format(group=group),
+        d_min_A=1.2,
+        wavelength_m=WAVELENGTH_M,
+    )
+    strengths = dict(zip(map(label_from_hkl, phase.reflections.hkl), phase.reflections.relative_intensity, strict=True))
+    assert phase.lattice.cell[4] == pytest.approx(99.23)
+    assert strengths["11-1"] == pytest.approx(100.0)
+    assert strengths["111"] == pytest.approx(70.5, abs=1.5)
+
+
+@pytest.mark.parametrize(("group", "words"), [("_space_group_IT_number 227", "two origins"), ("", "0 operations")])
+def test_a_cif_whose_group_leaves_something_open_is_refused(group, words):
+    with pytest.raises(PhaseError, match=words):
+        phase_from_cif(
+            name="open",
+            role=PhaseRole.FREE,
+            cif_text=ZIRCONIA.format(group=group).replace("99.23(1)", "90"),
+            d_min_A=1.2,
+            wavelength_m=WAVELENGTH_M,
+        )
