@@ -108,9 +108,7 @@ def minimise(
             near=(best, renewal.changed(moving)),
         )
         waiting = ~moving[linear:]
-        before = best.reachable(waiting)
-        tolerated = _FORECAST * _poverty(best) if np.any(waiting) else max(1e-2, 1e-9 * abs(before))
-        if hold_shape or point.reachable(waiting) <= before + tolerated:
+        if hold_shape or _is_no_worse(point, best, waiting):
             best, all_move, damping = point, False, damping / 10.0 if damping > 1e-5 else 0.0
         elif np.any(waiting):
             all_move = True
@@ -118,6 +116,13 @@ def minimise(
             damping, all_move = max(10.0 * damping, 1e-3), True
         hold_shape = False
     return _solution(best, np.zeros_like(start), renewal.smooth, iteration, converged=False)
+
+
+def _is_no_worse(point: Point, best: Point, waiting: NDArray[np.bool_]) -> bool:
+    """By chi-square at the best linear parameters and at what those shapes are expected to gain that wait."""
+    before = best.reachable(waiting)
+    tolerated = _FORECAST * _poverty(best) if np.any(waiting) else max(1e-2, 1e-9 * abs(before))
+    return point.reachable(waiting) <= before + tolerated
 
 
 class _Renewal:
