@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch_daemon.sinks.earlier_parts import EarlierParts
-from ringwatch_daemon.sinks.growing_table import GrowingTable
+from ringwatch_daemon.sinks.growing_table import GrowingTable, require_known
 from ringwatch_daemon.sinks.run_parts import MOST_PARTS
 from ringwatch_daemon.sinks.sealed_file import SealedFile
 
@@ -80,8 +80,7 @@ class FrameRows:
         IndexError
             A row that has not come yet.
         """
-        if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) < self.rows:
-            raise IndexError(f"rows from 0 to {self.rows - 1} were expected, got {rows.min()} to {rows.max()}")
+        require_known(rows, self.rows)
         closed = rows < self._first
         if closed.any():
             self._late.append((rows[closed], {path: values[closed] for path, values in columns.items()}))

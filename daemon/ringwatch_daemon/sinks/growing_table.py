@@ -128,8 +128,7 @@ class GrowingTable:
         IndexError
             A row that has not come yet.
         """
-        if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) < self.rows:
-            raise IndexError(f"rows from 0 to {self.rows - 1} were expected, got {rows.min()} to {rows.max()}")
+        require_known(rows, self.rows)
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
         stored = int(np.searchsorted(rows, self._written))
@@ -237,3 +236,9 @@ def runs(rows: NDArray[np.int64]) -> Iterator[slice]:
     edges = [0, *breaks.tolist(), rows.size]
     for first, last in pairwise(edges):
         yield slice(first, last)
+
+
+def require_known(rows: NDArray[np.int64], known: int) -> None:
+    """Raise IndexError unless all of `rows` are among the first `known`."""
+    if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) < known:
+        raise IndexError(f"rows from 0 to {known - 1} were expected, got {rows.min()} to {rows.max()}")
