@@ -1,5 +1,7 @@
 """Watches the half-cycles of a symmetric cell for short circuits, while the cycler's samples arrive."""
 
+import numpy as np
+
 from ringwatch_pipelines.cell.collapse import Collapse, collapse_in_course
 from ringwatch_pipelines.cell.half_cycles import (
     COMPARED,
@@ -22,6 +24,8 @@ from ringwatch_pipelines.cell.timeline import FlowSamples, Timeline
 from ringwatch_pipelines.results import Notice
 
 _REMEMBERED = 200
+_LOOKS = 200
+"""Of a half-cycle that runs, at its end."""
 _S_PER_H = 3600.0
 _LOW_SHARE = 0.85
 """Of the usual resistance: a half-cycle that ends with less has a step that can be dated."""
@@ -42,7 +46,8 @@ class CellWatch:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._samples = 0
+        self._half_cycles = 0
+        self._due = 0
         self._judged_ns = 0
         self._history = History()
         self._told: set[ShortCircuit] = set()
@@ -54,10 +59,14 @@ class CellWatch:
 
     def look(self) -> tuple[Notice, ...]:
         """What the samples that have arrived since the last look tell."""
-        if len(self._timeline) == self._samples:
+        size = len(self._timeline)
+        if size < self._due and self._timeline.half_cycles == self._half_cycles:
             return ()
-        self._samples = len(self._timeline)
         samples = self._timeline.samples_after(self._judged_ns)
+        self._half_cycles = self._timeline.half_cycles
+        # A look costs as much as there is of the half-cycle that runs; a little more of it tells no more.
+        running = int(np.count_nonzero(samples.half_cycle == self._half_cycles - 1))
+        self._due = size + 1 + running // _LOOKS
         new = half_cycles_over(samples, self._timeline.half_cycles)
         notices: list[Notice] = []
         if new:

@@ -150,6 +150,22 @@ def test_a_collapse_is_told_while_its_half_cycle_runs_and_never_again(phase):
     assert "half-cycle 15 has" in notice.text
 
 
+def test_a_collapse_after_a_long_file_is_told_within_a_hundredth_of_a_half_cycle_more_than_it_needs():
+    samples = slowly_turning(samples_an_hour=600, half_cycles=12)
+    hours = (samples.timestamp_ns - START_NS) / HOUR_NS
+    samples = replace(samples, voltage_V=np.where(hours > 118.0, 0.02, 1.0) * samples.voltage_V)
+    first = int(np.searchsorted(hours, 117.9))
+    timeline = Timeline(max_gap_s=3600.0)
+    watch = CellWatch(timeline)
+    timeline.append(part(samples, 0, first))
+    assert watch.look() == ()
+    for at in range(first, hours.size):
+        timeline.append(part(samples, at, at + 1))
+        if watch.look():
+            break
+    assert 118.0 + 0.01 * HALF_H < hours[at] < 118.0 + 0.02 * HALF_H
+
+
 def test_a_voltage_that_is_gone_altogether_is_a_collapse_with_a_date():
     samples = with_drop(15.4, 0.02)
     place = (samples.timestamp_ns - START_NS) / HOUR_NS / HALF_H
