@@ -45,7 +45,7 @@ def main() -> int:
                 ("full", full_course, options.seeds),
                 ("hump", hump_course, options.seeds[:2]),
                 ("null", null_course, options.seeds[:1]),
-                ("faint", faint_course, options.seeds[:1]),
+                ("faint", faint_course, options.seeds[:2]),
             )
         }
         courses = {name: [job.result() for job in listed] for name, listed in jobs.items()}
