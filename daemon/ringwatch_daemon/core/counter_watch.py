@@ -4,8 +4,12 @@ The counter comes beside the frames, on a way of its own, so it may be a little 
 believed as long as it says what the unique ids of the frames say.
 """
 
+from collections import deque
+
 AHEAD = 1
 """The counter may have been told before the frame that it counts."""
+ON_THEIR_WAY = 16
+"""Frames may lag so far behind the counter, on a busy machine, before it is taken to say something else."""
 ENOUGH = 3
 """So many agreements outweigh one value that does not fit, as a frame lost on its way leaves one."""
 
@@ -17,6 +21,7 @@ class CounterWatch:
         self._newest: int | None = None
         self._before: int | None = None
         self._told_s = 0.0
+        self._awaited: deque[int] = deque()
         self._agreed = 0
         self._differed = 0
 
@@ -34,12 +39,17 @@ class CounterWatch:
             # It begins anew, or may do so unheard: what it had reached belongs to the frames before.
             known = [each for each in (self._before, self._newest) if each is not None]
             self._before = max(known, default=None)
+            self._awaited.clear()
         elif last_id is not None:
             self._compare(count, last_id)
         self._newest, self._told_s = count, now_s
 
     def frame_came(self, unique_id: int) -> None:
-        """A frame has got so far by itself: what the counter had reached before is of no more interest."""
+        """A frame has got so far by itself: the counter said so before, and what it had reached then is done with."""
+        if unique_id in self._awaited:
+            self._agreed += 1
+        while self._awaited and self._awaited[0] <= unique_id:
+            self._awaited.popleft()
         if self._before is not None and unique_id >= self._before:
             self._before = None
 
@@ -66,5 +76,7 @@ class CounterWatch:
     def _compare(self, count: int, last_id: int) -> None:
         if 0 <= count - last_id <= AHEAD:
             self._agreed += 1
+        elif count > last_id and len(self._awaited) < ON_THEIR_WAY:
+            self._awaited.append(count)
         else:
             self._differed += 1

@@ -177,3 +177,11 @@ def test_frames_without_a_regular_period_are_never_missing_by_it():
         second += 1.0 if number % 2 else 2.0
         assert not arrive(ledger, number, second).events
     assert not arrive(ledger, 30, second + 4.0).events
+
+
+def test_frames_that_lag_behind_the_counter_do_not_make_it_a_liar():
+    ledger = Ledger()
+    for number in range(1, 40):
+        ledger.counter_told(number + 4, now_s=number)
+        arrive(ledger, number, number)
+    assert given_up(ledger, 60) == [(number, "GAP_IN_ID") for number in range(40, 44)]
