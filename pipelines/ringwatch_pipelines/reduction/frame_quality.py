@@ -199,7 +199,7 @@ def _same_counts(one: Counts, other: Counts) -> bool:
     return (
         np.array_equal(one.raw, other.raw)
         and np.array_equal(one.raw_squares, other.raw_squares)
-        and np.count_nonzero(one.raw) >= _LEAST_TOLD_BINS
+        and int(np.count_nonzero(one.raw)) >= _LEAST_TOLD_BINS
     )
 
 
