@@ -35,7 +35,9 @@ def served(*told: Record, interval_s: float = 0.001) -> Iterator[tuple[ResultPvs
     }
     try:
         with Context("pva", conf=client, useenv=False, nt=False) as context:
-            tell(sink, *told)
+            # Posted in their order: once the last one is there, all are.
+            tell(sink, *told, replace(records.event(kind="TOLD"), cell_name="last"))
+            wait_until(lambda: get(context, "last:Event:Kind").value == "TOLD", "all that was told")
             yield sink, context
     finally:
         sink.close()
