@@ -44,9 +44,9 @@ def _what_comes(settings: Settings) -> list[tuple[str, str]]:
     frames = {
         "pva": f"{detector.prefix}{detector.pva_image} over PVA",
         "ca": f"{detector.prefix}{detector.ca_image}ArrayData over Channel Access",
-        "files": ", ".join(map(str, settings.files.paths)),
+        "files": ", ".join(map(str, settings.files.paths)) or "those given to reprocess",
     }
-    come = frames[detector.protocol] if settings.scan is None else frames["files"] or "those given to reprocess"
+    come = frames["files" if settings.scan is not None else detector.protocol]
     return [("frames", come), *_cells(settings)]
 
 

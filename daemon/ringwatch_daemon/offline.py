@@ -294,7 +294,9 @@ class _Progress:
                 self._states[record.state.lower()] += 1
                 self._bar.update(self._task, completed=self.came, total=self._expected and self._expected())
                 if record.text:
-                    self._bar.console.print(f"frame {record.unique_id}: {record.text}", markup=False)
+                    name = f"frame {record.unique_id}"
+                    text = record.text if record.text.startswith(name) else f"{name}: {record.text}"
+                    self._bar.console.print(text, markup=False)
                 if self._stop is not None and self.frames == self._total:
                     self._stop.set()
             case Event() if record.kind in TOLD_EVENTS:

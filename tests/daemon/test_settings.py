@@ -128,7 +128,6 @@ WRONG = {
         '[cycler]\nkind = "epics"\nvoltage_pv = "V"',
         "cycler: a cycler of kind epics needs voltage_pv and current_pv",
     ),
-    "files without paths": ('[detector]\nprotocol = "files"', "detector.protocol is files, but files.paths names none"),
     "several at once": ("[binning]\nbins = 3\nbinz = 5", "(and 1 more)"),
 }
 

@@ -50,6 +50,8 @@ def live_source(settings: Settings) -> FrameSource:
     if settings.scan is not None and detector.protocol != "files":
         raise SettingsError(f"scan: scans come as files, but detector.protocol is {detector.protocol}")
     if detector.protocol == "files":
+        if not settings.files.paths:
+            raise SettingsError("detector.protocol is files, but files.paths names none to be followed")
         return file_source(settings, tuple(map(str, settings.files.paths)), follow=True)
     marks = StampMarks(detector.timestamp_marks)
     if detector.protocol == "pva":

@@ -51,8 +51,6 @@ class Settings(Section):
         names = [phase.name for phase in self.phases]
         if len(set(names)) != len(names):
             raise ValueError(f"two phases share a name: {', '.join(names)}")
-        if self.detector.protocol == "files" and not self.files.paths:
-            raise ValueError("detector.protocol is files, but files.paths names none")
         if self.geometry.poni is None and (self.scan is None or self.scan.wavelength_A is None):
             raise ValueError("needs geometry.poni for frames, or scan.wavelength_A for scans")
         if self.geometry.ring_test is not None and self.geometry.ring_test not in names:
