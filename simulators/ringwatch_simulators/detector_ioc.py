@@ -171,6 +171,7 @@ class DetectorIoc:
         records.listen(detector.put)
         add_busy_record(records, f"{names.camera}Acquire", detector.put, detector.wait_idle)
         builder.LoadDatabase()
+        records.date_back()  # before any client can look
         softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher())
         return _Parts(records, detector, _ndarray_server(names.prefix + names.pva_image, pva), cycler)
 
@@ -239,7 +240,6 @@ class DetectorIoc:
         if self._resumption is None:
             parts.detector.start()
         else:
-            parts.records.date_back()
             for name, value in self._resumption.settings.items():
                 parts.records.choose(prefix + name, value)
             parts.detector.start(self._resumption.position)

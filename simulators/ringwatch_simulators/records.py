@@ -67,7 +67,7 @@ class Records:
             self._by_name[name].set(value)
 
     def date_back(self) -> None:
-        """Give all readings the time since when they have stood; called once the IOC runs."""
+        """Give all readings the time since when they have stood; called before the IOC serves them."""
         for name in self._readings:
             self._by_name[name].set(self._by_name[name].get(), timestamp=self._since_s)
 
