@@ -107,6 +107,11 @@ def write_beamline(folder: Path, text: str = CONFIGURATION) -> Path:
     return folder / "own.toml"
 
 
+def newest_lattice_A(path: Path) -> float:
+    with h5py.File(path) as file:
+        return float(file["entry/tracking/ni/a"][FRAMES - 1])
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The file of a run, what was true of it, its folder, and the lattice that its PV told last."""
@@ -122,7 +127,7 @@ def run(tmp_path_factory):
         daemon.wait_heard("STATUS=connected")
         ioc.put("cam:Acquire", 1)
         daemon.wait_rows(lambda ids: ids.size == FRAMES, "all frames")
-        wait_until(lambda: ioc.get("RW:Frame:Row") == FRAMES - 1, "the newest frame as a PV")
+        wait_until(lambda: float(ioc.get("RW:Ni:A")) == newest_lattice_A(output), "the newest lattice as a PV")
         told_A = float(ioc.get("RW:Ni:A"))
         assert daemon.stop() == 0, daemon.log
     truth = (folder / "runs" / "run-simulated.truth.jsonl").read_text().splitlines()
