@@ -53,7 +53,13 @@ class Hearing:
     deaths_ns: tuple[int, ...] = ()
 
     def may_miss(self, frame: ServedFrame, epoch: Epoch) -> bool:
-        """Whether a frame that none of its stretch followed may have been seen by nobody."""
+        """Whether a frame may have been seen by nobody.
+
+        One that none of its stretch followed; or one that set the counter back and was dropped, which looks as if
+        somebody had written its number into the counter.
+        """
+        if {"drop", "restart"} <= set(frame.faults):
+            return True
         if any(0 <= death_ns - frame.counted_ns < ON_THE_WAY_NS for death_ns in self.deaths_ns):
             return True
         last_ns = epoch.frames[-1].counted_ns
@@ -161,7 +167,8 @@ def _hold(account: Account, epoch: Epoch, named: set[int], hearing: Hearing, *, 
         account.served += 1
         if frame.unique_id in named:
             continue
-        if frame.unique_id > newest and hearing.may_miss(frame, epoch):
+        beyond = frame.unique_id > newest or frame is epoch.frames[0]
+        if beyond and hearing.may_miss(frame, epoch):
             account.unseen += 1
         else:
             account.unnamed.append(f"frame {frame.unique_id} of the stretch up to {epoch.frames[-1].unique_id}")

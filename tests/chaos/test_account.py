@@ -54,6 +54,15 @@ def test_the_end_of_a_count_may_die_with_its_ioc_and_at_no_other_time():
     assert len(account(rows, first + second, deaths=[death_ns]).unnamed) > 30
 
 
+def test_a_frame_that_set_the_counter_back_and_was_dropped_is_unseen_and_any_other_first_one_is_not():
+    first, second = served(*range(1, 31)), served(*range(1, 11), start_ns=START_NS + 30 * PERIOD_NS)
+    rows = [row(frame) for frame in [*first, *second[1:]]]
+    assert len(account(rows, first + second).unnamed) == 1
+    second[0] = replace(second[0], faults=("drop", "restart"))
+    found = account(rows, first + second)
+    assert (found.unseen, found.unnamed) == (1, [])
+
+
 def test_what_an_ioc_counted_without_sockets_and_took_along_is_unseen():
     first, second = served(*range(1, 101)), served(*range(1, 51), start_ns=START_NS + 200 * PERIOD_NS)
     frames = [*first[:60], *(replace(frame, faults=("disconnect",)) for frame in first[60:])]
