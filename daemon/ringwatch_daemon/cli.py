@@ -6,13 +6,11 @@ an input file is wrong; 3 a comparison with the truth did not hold (``demo``).
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from threading import Event as StopRequest
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +18,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ringwatch_daemon.core.errors import InputFileError, SettingsError
+from ringwatch_daemon.stop_signals import stop_on_signals
 from ringwatch_pipelines.errors import CorrectionError, GeometryError, PhaseError, RingwatchError
 
 if TYPE_CHECKING:
@@ -252,14 +251,6 @@ def demo(
     from ringwatch_daemon.demo import run_demo  # noqa: PLC0415
 
     raise typer.Exit(run_demo(frames=frames, speed=speed, directory=directory, console=Console()))
-
-
-def stop_on_signals() -> StopRequest:
-    """A request that SIGINT and SIGTERM set; the work drains on the main path."""
-    stop = StopRequest()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -252,7 +252,8 @@ class DetectorIoc:
                 return
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signature of a handler
-        self._wake.set()
+        # Not here: the main thread may be holding the lock of the very event that it waits for.
+        threading.Thread(target=self._wake.set, daemon=True).start()
 
     def _on_disconnect(self, seconds: float, position: Position) -> None:
         self._leaving = (seconds, position)

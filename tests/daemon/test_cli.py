@@ -26,6 +26,7 @@ def own_process():
     logging.getLogger().handlers[:] = log_handlers
     for number, handler in handlers.items():
         signal.signal(number, handler)
+    signal.set_wakeup_fd(-1)
 
 
 @pytest.fixture

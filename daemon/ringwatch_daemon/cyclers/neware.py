@@ -90,6 +90,7 @@ def _check_archive(content: bytes) -> None:
 def _table(content: bytes, suffix: str) -> Any:
     """The rows, read from a copy: the library goes by the name, and the file may change meanwhile."""
     fastnda = library("fastnda", reads="Neware .nda and .ndax files")
+    library("fastnda.ndax", reads="Neware .ndax files")  # here, where what an import changes is put right
     with TemporaryDirectory() as folder, reading_a_whole(f"{suffix} file"), warnings.catch_warnings():
         # It warns of files that it knows less well; what is used of them is checked by the recordings.
         warnings.simplefilter("ignore")

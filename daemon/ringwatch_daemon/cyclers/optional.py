@@ -1,5 +1,6 @@
 """Libraries that only some formats need."""
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,12 +17,16 @@ def library(name: str, *, reads: str) -> Any:
     CyclerError
         It is not installed: the message says how to install it.
     """
+    own = zlib.decompress, zlib.decompressobj
     try:
         return import_module(name)
     except ImportError as error:
         raise CyclerError(
-            f"{reads} are read with {name}, which is not installed: pip install 'ringwatch[cyclers]'"
+            f"{reads} are read with {name.partition('.')[0]}, which is not installed: pip install 'ringwatch[cyclers]'"
         ) from error
+    finally:
+        # fastnda.ndax puts another library in their place, for the whole process and with errors of its own.
+        zlib.decompress, zlib.decompressobj = own
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Every recorded cycler's file, and what comes of it."""
 
+import zlib
 from datetime import UTC, datetime
 
 import numpy as np
@@ -151,3 +152,9 @@ def test_a_truncated_binary_file_gives_a_sentence_or_all_its_rows(recordings, tm
     else:
         assert len(read.said) == 1
         assert str(cut) in read.said[0]
+
+
+def test_reading_a_neware_file_leaves_the_processes_own_unpacking_as_it_is(recordings):
+    own = zlib.decompress, zlib.decompressobj
+    assert of(recordings, "cycler/neware/test.ndax")
+    assert (zlib.decompress, zlib.decompressobj) == own
