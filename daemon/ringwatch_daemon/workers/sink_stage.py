@@ -18,13 +18,14 @@ from ringwatch_daemon.workers.storage_trouble import Patience, StorageTrouble
 LOG = logging.getLogger(__name__)
 BATCH_WAIT_S = 0.5
 GATHER_S = 0.04
-"""Shortest time from one batch to the next. A detector of 15 frames a second leaves more, and waits for nothing."""
+"""Shortest time to the next batch for each frame of the last. One of 15 frames a second leaves more: it never waits."""
+LONGEST_GATHER_S = 0.1
 
 
 class SinkStage:
     """Hands every record to every sink, the file before the stream.
 
-    A batch is whatever waits, and begins `GATHER_S` after the last frames at the soonest: one record when the run
+    A batch is whatever waits, and begins a moment after the last frames at the soonest: one record when the run
     is calm, many when it is not, so that the cost of making a batch durable falls just when time is
     short. A result is published only after the batch it belongs to is in the file.
 
@@ -85,8 +86,9 @@ class SinkStage:
                 began_s = self._clock.monotonic_s()
                 self._hand_over(batch)
                 self._turned(bool(batch))
-                if any(isinstance(record, FrameRecord) for record in batch):
-                    time.sleep(max(0.0, min(GATHER_S, began_s + GATHER_S - self._clock.monotonic_s())))
+                frames = sum(isinstance(record, FrameRecord) for record in batch)
+                rest_s = min(frames * GATHER_S, LONGEST_GATHER_S) - (self._clock.monotonic_s() - began_s)
+                time.sleep(min(max(rest_s, 0.0), LONGEST_GATHER_S))
         except ChannelClosed:
             LOG.debug("all records are handed over")
 
