@@ -171,7 +171,9 @@ def _hold(account: Account, epoch: Epoch, named: set[int], hearing: Hearing, *, 
         if beyond and hearing.may_miss(frame, epoch):
             account.unseen += 1
         else:
-            account.unnamed.append(f"frame {frame.unique_id} of the stretch up to {epoch.frames[-1].unique_id}")
+            spoilt = f" ({', '.join(frame.faults)})" if frame.faults else ""
+            newest_id = epoch.frames[-1].unique_id
+            account.unnamed.append(f"frame {frame.unique_id}{spoilt} of the stretch up to {newest_id}")
 
 
 def _named_by_epoch(rows: Sequence[Row], epochs: Sequence[Epoch]) -> dict[int, set[int]]:

@@ -196,13 +196,19 @@ class CounterEpoch:
         since_ns = max(arrival.timestamp_ns - restarted_ns, 0)
         return self.period_ns <= 0 or arrival.unique_id <= _BUSY * since_ns / self.period_ns + GAP_SLACK
 
-    def is_left_by(self, arrival: Arrival) -> bool:
-        """Whether a frame whose id is not beyond the last one belongs to a new count."""
+    def is_left_by(self, arrival: Arrival, *, after_outage: bool = False) -> bool:
+        """Whether a frame whose id is not beyond the last one belongs to a new count.
+
+        Parameters
+        ----------
+        after_outage
+            It is the first after one: what is posted again then is the newest frame, and none far below it.
+        """
         unique_id, known_ns = arrival.unique_id, self.seen.stamp_of(arrival.unique_id)
         if unique_id in self.lost_rows and (unique_id > self.stamped_id or not arrival.has_own_time):
             return False
         if not arrival.has_own_time:
-            return self._goes_on_below(unique_id, known=known_ns is not None)
+            return self._goes_on_below(unique_id, known=known_ns is not None and not after_outage)
         if unique_id == self.last_id and 0 <= arrival.timestamp_ns - self.last_timestamp_ns < self.period_ns / 2:
             return False  # the same frame posted again, with the time of the post
         if arrival.timestamp_ns > self.last_timestamp_ns or known_ns:

@@ -289,7 +289,8 @@ class Ledger:
 
     def _backward(self, epoch: CounterEpoch, arrival: Arrival) -> Admission:
         is_copy = epoch.seen.stamp_of(arrival.unique_id) == arrival.timestamp_ns
-        if not is_copy and (arrival.unique_id > epoch.last_id or epoch.is_left_by(arrival)):
+        after_outage = self._away is not Reason.NONE
+        if not is_copy and (arrival.unique_id > epoch.last_id or epoch.is_left_by(arrival, after_outage=after_outage)):
             return self._new_epoch(epoch, arrival)
         return self._again(epoch, arrival)
 

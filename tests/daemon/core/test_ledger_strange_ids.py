@@ -200,3 +200,16 @@ def test_whatever_ids_are_garbage_exactly_the_true_ones_in_their_place_are_missi
         book.arrive(strays.get(number, number), number)
     assert [unique_id for unique_id, _ in book.lost] == sorted(strays)
     book.assert_balanced()
+
+
+@pytest.mark.parametrize(("first", "verdict"), [(1, Reason.NONE), (40, Reason.DUPLICATE)])
+def test_after_an_outage_a_frame_without_a_time_is_a_new_counts_or_the_newest_once_more(first, verdict):
+    """A server posts its newest frame again to whoever connects, and never one that is far older."""
+    book = counted(40)
+    book.ledger.disconnected()
+    book.ledger.reconnected(restarted_ns=0)
+    assert book.arrive(first, 60.0, stamp_ns=0).verdict is verdict
+    book.arrive(first + 1, 61.0)
+    book.assert_balanced()
+    if first == 1:
+        assert [row.state for row in book.rows[-2:]] == [FrameState.PROCESSED] * 2
