@@ -241,7 +241,7 @@ class DetectorIoc:
             parts.detector.start()
         else:
             for name, value in self._resumption.settings.items():
-                parts.records.choose(prefix + name, value)
+                parts.records.restore(prefix + name, value)
             parts.detector.start(self._resumption.position)
         if self._options.autostart or self._resumption is not None:
             parts.records.post(prefix + "Acquire", 1)

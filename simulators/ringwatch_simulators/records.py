@@ -90,6 +90,12 @@ class Records:
         if name in self._readbacks:
             self.post(self._readbacks[name], value)
 
+    def restore(self, name: str, value: Scalar) -> None:
+        """Write a setting as it was before an outage; its readback keeps the time since when it has stood."""
+        self._by_name[name].set(value)
+        if name in self._readbacks:
+            self._by_name[self._readbacks[name]].set(value, timestamp=self._since_s)
+
     def _add_reading(self, name: str, entry: Reading) -> None:
         # Only the camera's: image and id are paired by the times at which the plugin's records are processed.
         if self._since_s is not None and name.startswith(self._camera) and not entry.stamped:
