@@ -84,12 +84,6 @@ class Records:
         """Write a stamped reading with the time that belongs to it, UTC nanoseconds since 1970."""
         self._by_name[name].set(value, timestamp=time_ns / 1e9)
 
-    def choose(self, name: str, value: Scalar) -> None:
-        """Write a setting together with its readback, as the detector itself does."""
-        self.post(name, value)
-        if name in self._readbacks:
-            self.post(self._readbacks[name], value)
-
     def restore(self, name: str, value: Scalar) -> None:
         """Write a setting as it was before an outage; its readback keeps the time since when it has stood."""
         self._by_name[name].set(value)

@@ -12,16 +12,15 @@ from ringwatch_pipelines.tracks.change_points import OnsetRule
 from ringwatch_pipelines.tracks.line_texture import TextureRecipe
 
 FIT = replace(recipe(lagp(), lithium()), two_theta_range_deg=RANGE_DEG)
-RECIPE = Recipe(
+PLAIN = Recipe(
     geometry=geometry(),
     corrections=Corrections(solid_angle=False),
     binning=BINNING,
     fit=FIT,
     cadence=Cadence(frames=2),
     texture=(TextureRecipe(FIT.phases[1], "110", 0.06),),
-    onset=OnsetRule(5.0),
-    lag=Lag((0.03, 0.01)),
 )
+RECIPE = replace(PLAIN, onset=OnsetRule(5.0), lag=Lag((0.03, 0.01)))
 
 
 def analysed(analyser, frames):

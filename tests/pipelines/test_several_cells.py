@@ -5,28 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fakes.quarter_rings import BINNING, RANGE_DEG, TRUTH, dark, geometry, light
-from fakes.synthetic_patterns import lagp, lithium, recipe
+from fakes.quarter_rings import BINNING, TRUTH, dark, geometry, light
+from fakes.remembered_analysis import FIT, analysed
+from fakes.remembered_analysis import PLAIN as RECIPE
 from ringwatch_daemon.core.columns import values_from_tracked
 from ringwatch_pipelines.analysis import Analyser, Recipe
 from ringwatch_pipelines.errors import PhaseError
-from ringwatch_pipelines.reduction.cadence import Cadence
 from ringwatch_pipelines.reduction.corrections import Corrections
 from ringwatch_pipelines.reduction.lag import Lag
 from ringwatch_pipelines.reduction.ring_check import RingCheckRecipe
 from ringwatch_pipelines.results import FitState, Refusal
 from ringwatch_pipelines.several_cells import SeveralCells
-from ringwatch_pipelines.tracks.line_texture import TextureRecipe
 
-FIT = replace(recipe(lagp(), lithium()), two_theta_range_deg=RANGE_DEG)
-RECIPE = Recipe(
-    geometry=geometry(),
-    corrections=Corrections(solid_angle=False),
-    binning=BINNING,
-    fit=FIT,
-    cadence=Cadence(frames=2),
-    texture=(TextureRecipe(FIT.phases[1], "110", 0.06),),
-)
 PATTERNS_ONLY = Recipe(geometry=geometry(), corrections=Corrections(solid_angle=False), binning=BINNING)
 FRESH = TRUTH
 AGED = replace(TRUTH, a=TRUTH.a * 0.9992, size_nm=45.0, li_110=45.0)
@@ -35,10 +25,6 @@ IN_TURNS = [
     light(number, cell="fresh" if number % 2 else "aged", truth=FRESH if number % 2 else AGED)
     for number in range(3, 11)
 ]
-
-
-def analysed(analyser, frames):
-    return [analyser.analyse(frame, timestamp_ns=frame.timestamp_ns) for frame in frames]
 
 
 def assert_identical(one, other):

@@ -42,9 +42,10 @@ def matched_significance(*, values: FloatArray, covariance: FloatArray, expected
     """
     scale = 1.0 / np.sqrt(np.diagonal(covariance))
     template = expected * scale
-    _, weights, problem = lapack.dposv(covariance * np.outer(scale, scale), template, lower=1)
+    scaled = covariance * np.outer(scale, scale)
+    _, weights, problem = lapack.dposv(scaled, template, lower=1)
     if problem:
-        weights = np.linalg.lstsq(covariance * np.outer(scale, scale), template, rcond=1e-12)[0]
+        weights = np.linalg.lstsq(scaled, template, rcond=1e-12)[0]
     information = float(weights @ template)
     return float(weights @ (values * scale)) / np.sqrt(information) if information > 0.0 else float("nan")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from ringwatch_pipelines.fit.fit_layout import PhaseRows, ShapeParameters
-from ringwatch_pipelines.fit.normal_equations import Point, bounded_step, point_at
+from ringwatch_pipelines.fit.normal_equations import Point, bounded_step, point_at, symmetric_from_lower
 from ringwatch_pipelines.patterns import FloatArray
 
 _SMALL_BEND = 0.03
@@ -197,8 +197,7 @@ def _solution(
     change = step @ point.design
     residual = point.residual - change
     inverse, _ = lapack.dpotri(point.factor, lower=1)
-    covariance = np.tril(inverse) + np.tril(inverse, -1).T
-    covariance *= np.outer(point.scale, point.scale)
+    covariance = symmetric_from_lower(inverse) * np.outer(point.scale, point.scale)
     return Solution(
         parameters=point.parameters + step,
         covariance=covariance,

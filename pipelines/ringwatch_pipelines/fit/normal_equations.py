@@ -124,8 +124,12 @@ def _products(design: FloatArray, near: tuple[Point, NDArray[np.bool_]] | None) 
         products[changed] = design[changed] @ design.T
         products[:, changed] = products[changed].T
         return products
-    lower = blas.dsyrk(1.0, design.T, trans=1, lower=1)
-    return np.asarray(np.tril(lower) + np.tril(lower, -1).T)
+    return symmetric_from_lower(blas.dsyrk(1.0, design.T, trans=1, lower=1))
+
+
+def symmetric_from_lower(matrix: FloatArray) -> FloatArray:
+    """The whole of a symmetric matrix, of which BLAS and LAPACK fill the lower triangle."""
+    return np.asarray(np.tril(matrix) + np.tril(matrix, -1).T)
 
 
 def _cholesky(scaled: FloatArray) -> FloatArray:
