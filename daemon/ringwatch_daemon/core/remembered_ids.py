@@ -27,3 +27,9 @@ class RememberedIds:
         """Time of the frame with this id, nanoseconds since 1970; None where it is not known."""
         places = np.flatnonzero(self._ids == unique_id)
         return int(self._stamps[places[0]]) if places.size else None
+
+    def stamps_beyond(self, unique_id: int, frames: int) -> list[int]:
+        """Known times of the next so many ids above one, in the order of their ids."""
+        places = np.flatnonzero((self._ids > unique_id) & (self._stamps > 0))
+        nearest = places[np.argsort(self._ids[places], kind="stable")[:frames]]
+        return [int(stamp) for stamp in self._stamps[nearest]]

@@ -213,3 +213,14 @@ def test_after_an_outage_a_frame_without_a_time_is_a_new_counts_or_the_newest_on
     book.assert_balanced()
     if first == 1:
         assert [row.state for row in book.rows[-2:]] == [FrameState.PROCESSED] * 2
+
+
+def test_a_new_count_is_none_of_the_lost_frames_of_the_old_one_though_the_newest_stamp_lies_ahead():
+    book = counted(40)
+    book.ledger.disconnected()
+    book.ledger.reconnected(restarted_ns=START + 45 * SECOND)
+    for number in range(30, 70):
+        book.arrive(number, 50.0 + number)
+    book.arrive(70, 120.0, stamp_ns=START + 400 * SECOND)
+    assert [book.arrive(number, 120.0 + number).verdict for number in range(2, 20)] == [Reason.NONE] * 18
+    book.assert_balanced()
