@@ -141,17 +141,17 @@ class Beamline:
             finally:
                 brief.close()
 
-    def end_daemon(self, number: signal.Signals) -> int:
-        """Send a signal that ends it, and return the exit code."""
+    def end_daemon(self, number: signal.Signals) -> tuple[int, str]:
+        """Send a signal that ends it, and return the exit code and its last words."""
         self.deaf()
         self.daemon.send(number)
         return self.gone()
 
-    def gone(self) -> int:
-        """Wait until the daemon has ended, and return the exit code."""
-        code = self.daemon.wait_end()
+    def gone(self) -> tuple[int, str]:
+        """Wait until the daemon has ended, and return the exit code and its last words."""
+        code, words = self.daemon.wait_end(), self.last_words()
         self._daemon_stack.close()
-        return code
+        return code, words
 
     def deaf(self) -> None:
         """From now on the daemon may not hear its detector."""
@@ -180,13 +180,12 @@ class Beamline:
         """Make sure that the daemon did not end by itself; where it may, start it again, as a service manager does."""
         if not self.daemon.has_ended:
             return
-        code, words = self.daemon.wait_end(), self.last_words()
+        self.deaf()
+        code, words = self.gone()
         if not self.may_end or code in WRONG_CODES:
             raise Violation(f"the daemon ended by itself with {code}: {words}")
         if code > 0 and "ringwatch:" not in words:
             raise Violation(f"the daemon ended with {code}, and not with a sentence: {words}")
-        self.deaf()
-        self.gone()
         self.start_daemon()
 
     def last_words(self) -> str:

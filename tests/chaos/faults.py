@@ -99,9 +99,9 @@ def damage_memory(scene: Scene) -> int:
 def stop_daemon(scene: Scene, number: signal.Signals) -> int:
     """Ask the daemon to end; its run is over, and the next one begins."""
     beamline = scene.beamline
-    code = beamline.end_daemon(number)
+    code, words = beamline.end_daemon(number)
     if code != 0:
-        raise Violation(f"the daemon was asked to end and returned {code}")
+        raise Violation(f"the daemon was asked to end and returned {code}: {words}")
     return time.time_ns()
 
 

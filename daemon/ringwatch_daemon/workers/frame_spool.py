@@ -106,6 +106,7 @@ class FrameSpool:
         """Take a frame if the quota and the writing thread have room; never waits."""
         size = max(frame.image.nbytes + HEAD_BYTES, LEAST_BYTES)
         with self._changed:
+            self._start()
             over_quota = self._used_bytes + size > self._room_bytes
             waiting_bytes = sum(place.size for place in self._to_write) + size
             handover_full = len(self._to_write) >= self._handover_frames or waiting_bytes > HANDOVER_BYTES
@@ -116,7 +117,6 @@ class FrameSpool:
             self._next += 1
             self._keep(place)
             self._to_write.append(place)
-            self._start()
             self._changed.notify_all()
             return place
 
@@ -146,6 +146,8 @@ class FrameSpool:
         """Write what waits for it, and end the thread; an empty folder goes."""
         with self._changed:
             self._closed = True
+            if self._to_write:
+                self._start()
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
@@ -188,9 +190,16 @@ class FrameSpool:
             self._room_bytes = self._quota_bytes
 
     def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write_all, name="spool", daemon=True)
-            self._thread.start()
+        """Have a thread that writes; without the memory for one, frames wait in memory and the next one asks again."""
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._write_all, name="spool", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            LOG.warning("frames wait in memory, and not on disk: %s", error)
+            return
+        self._thread = thread
 
     def _write_all(self) -> None:
         while True:

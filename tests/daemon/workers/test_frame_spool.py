@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,6 +189,22 @@ def test_frames_that_the_disk_does_not_take_come_from_memory_and_no_more_are_pro
     assert "cannot be spooled" in caplog.text
     assert [place.load().unique_id for place in places] == list(range(len(places)))
     assert spool.level().length == 0
+
+
+def test_without_the_memory_for_a_thread_frames_wait_in_memory_until_there_is_some(tmp_path, caplog):
+    spool = FrameSpool(tmp_path / "spool", quota_bytes=2**30, handover_frames=4)
+    usual = threading.stack_size(2**46)
+    try:
+        places = [spool.offer(frame(number)) for number in range(6)]
+    finally:
+        threading.stack_size(usual)
+    assert "can't start new thread" in caplog.text
+    waiting = [place for place in places if place is not None]
+    assert [place.load().unique_id for place in waiting] == list(range(4))
+    while spool.offer(frame(6)) is None:
+        time.sleep(0.001)  # the thread is there now, and comes to what waits
+    spool.close()
+    assert [read_frame(path).unique_id for path in (tmp_path / "spool").iterdir()] == [6]
 
 
 def test_what_a_killed_process_had_spooled_is_there_again(tmp_path):
