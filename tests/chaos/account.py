@@ -1,5 +1,6 @@
 """Holds the file of a run against the detector's own account: is every frame named?"""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from ringwatch_simulators.served import ServedFrame
 
 ON_THE_WAY_NS = 300_000_000
 """So long a frame may be under way inside a dying IOC, or before a daemon that stops."""
+CLOCK_NS = 1_000_000
+"""What is written down of two moments may be off by so much."""
 APART = ("DUPLICATE", "LATE")
 """Reasons of rows that say nothing about the way of the counter."""
 
@@ -35,6 +38,14 @@ class Epoch:
     frames: tuple[ServedFrame, ...]
     ended_ns: int
     """When the next stretch began; the end of time for the last one."""
+
+    def had_counted(self, row: Row) -> bool:
+        """Whether a frame that came then can be one of this stretch."""
+        place = bisect_left(self.frames, row.unique_id, key=lambda frame: frame.unique_id)
+        found = self.frames[place : place + 1]
+        return any(
+            frame.unique_id == row.unique_id and frame.counted_ns <= row.received_ns + CLOCK_NS for frame in found
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,22 +240,17 @@ def _count_from(first: int) -> Iterator[int]:
 
 def _stray(row: Row, epochs: Sequence[Epoch], at: int, newest: int) -> int | None:
     """The stretch of a frame that comes after the counter had begun anew, as one out of its order may; else None."""
-    if at < 1 or row.unique_id <= epochs[at].frames[-1].unique_id or row.unique_id <= newest:
+    if at < 1 or row.unique_id <= newest:
         return None
-    follows = any(
-        epoch.frames[0].counted_ns <= row.received_ns and row.unique_id <= epoch.frames[-1].unique_id
-        for epoch in epochs[at + 1 :]
-    )
-    return at - 1 if not follows and row.unique_id <= epochs[at - 1].frames[-1].unique_id else None
+    follows = any(epoch.had_counted(row) for epoch in epochs[at:])
+    return at - 1 if not follows and epochs[at - 1].had_counted(row) else None
 
 
 def _place(row: Row, epochs: Sequence[Epoch], at: int, newest: int) -> tuple[int, int]:
     """The stretch and the new place in it of a frame that came."""
-    if at >= 0 and row.unique_id > newest and row.unique_id <= epochs[at].frames[-1].unique_id:
+    if at >= 0 and row.unique_id > newest and epochs[at].had_counted(row):
         return at, row.unique_id
     for number in range(len(epochs) - 1, at, -1):
-        if epochs[number].frames[0].counted_ns <= row.received_ns and (
-            row.unique_id <= epochs[number].frames[-1].unique_id
-        ):
+        if epochs[number].had_counted(row):
             return number, row.unique_id
     raise Violation(f"row of frame {row.unique_id} stands in the file, and the detector served no such frame then")

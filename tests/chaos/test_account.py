@@ -99,6 +99,13 @@ def test_a_frame_that_comes_after_the_counter_began_anew_belongs_to_the_old_coun
     assert account(rows, first + second).unnamed == []
 
 
+def test_a_frame_of_the_old_count_is_known_as_such_also_when_the_new_one_has_reached_its_number():
+    first, second = served(*range(1, 31)), served(*range(1, 41), start_ns=START_NS + 30 * PERIOD_NS)
+    stray = Row(30, second[0].counted_ns + 10_000_001, "PROCESSED", "")
+    rows = [*map(row, [*first[:29], second[0]]), stray, *map(row, second[1:])]
+    assert account(rows, first + second).unnamed == []
+
+
 def test_a_frame_that_comes_after_the_first_one_of_its_count_is_named_by_its_late_row():
     first, second = served(*range(1, 31)), served(*range(1, 11), start_ns=START_NS + 30 * PERIOD_NS)
     rows = [*map(row, [*first, second[1]]), row(second[0], "REJECTED", "LATE"), *map(row, second[2:])]

@@ -23,6 +23,8 @@ _BUSY = 1.25
 """The frame period is known this well."""
 _NEAR = 16
 """A frame that comes late is at most so many behind."""
+_LEAD_SLACK_NS = 50_000_000
+"""How much sooner than ever a frame may come to hand."""
 _SUCCESSORS = 2
 """Frames whose times tell that one is not late: one of them alone may have a false stamp."""
 _REGULAR = 0.25
@@ -104,6 +106,8 @@ class CounterEpoch:
     seen: RememberedIds = field(default_factory=lambda: RememberedIds(REMEMBERED_IDS))
     lost_rows: OrderedDict[int, LostFrame] = field(default_factory=OrderedDict)
     frames: int = 1
+    lead_ns: int = 0
+    """Farthest that a stamp was ahead of its receipt: near or below 0, unless one of the clocks is off."""
     _stepped_back: bool = False
     _returned_id: int = -1
 
@@ -111,8 +115,15 @@ class CounterEpoch:
     def begun_by(cls, arrival: Arrival) -> "CounterEpoch":
         """The stretch that begins with a frame."""
         epoch = cls(arrival.unique_id, arrival.unique_id, arrival.timestamp_ns, arrival.received_ns)
+        if arrival.has_own_time:
+            epoch.lead_ns = arrival.timestamp_ns - arrival.received_ns
         epoch.remember(arrival)
         return epoch
+
+    def take_over_from(self, old: "CounterEpoch") -> None:
+        """Know of the pace of frames, and of the clocks, what is known from the stretch before."""
+        self.steps_ns.extend(old.steps_ns)
+        self.lead_ns = max(self.lead_ns, old.lead_ns)
 
     @property
     def period_ns(self) -> float:
@@ -139,6 +150,7 @@ class CounterEpoch:
         if arrival.has_own_time:
             # A time that was made up must not be what the next true one is held against.
             self.stamped_id, self.last_timestamp_ns = arrival.unique_id, arrival.timestamp_ns
+            self.lead_ns = max(self.lead_ns, arrival.timestamp_ns - arrival.received_ns)
             self._stepped_back = arrival.flag is Reason.BACKWARD_TIMESTAMP
         self.remember(arrival)
 
@@ -161,12 +173,14 @@ class CounterEpoch:
     def could_have_passed(self, frames: int, timestamp_ns: int, received_ns: int) -> bool:
         """Whether so many frames fit into the time since the last one, by the longer of two clocks.
 
-        The detector's may have been set back, and ours as well. Beyond `LARGEST_GAP` both have to say so, and at the
-        pace that frames had.
+        The detector's may have been set back, and ours as well. A stamp that is farther ahead of its receipt than any
+        before is false, and tells nothing. Beyond `LARGEST_GAP` both have to say so, and at the pace that frames had.
         """
         if self.period_ns <= 0:
             return frames <= LARGEST_GAP
-        clocks_ns = (timestamp_ns - self.last_timestamp_ns, received_ns - self.last_received_ns)
+        clocks_ns = [timestamp_ns - self.last_timestamp_ns, received_ns - self.last_received_ns]
+        if clocks_ns[1] >= 0 and timestamp_ns - received_ns > self.lead_ns + _LEAD_SLACK_NS:
+            clocks_ns[0] = clocks_ns[1]
         if frames > LARGEST_GAP:
             return frames <= _BUSY * min(clocks_ns) / self.period_ns
         return frames <= FASTER * max(*clocks_ns, 0) / self.period_ns + GAP_SLACK

@@ -232,7 +232,7 @@ class Ledger:
     def _left_for(self, new: CounterEpoch) -> CounterEpoch:
         old = self._epoch
         if old is not None:
-            new.steps_ns.extend(old.steps_ns)
+            new.take_over_from(old)
             # Of strange ids that follow each other, none is worth more than the count before them.
             if self._left is None or self._left.epoch.frames < old.frames:
                 self._left = LeftEpoch(old, self._away)

@@ -224,3 +224,17 @@ def test_a_new_count_is_none_of_the_lost_frames_of_the_old_one_though_the_newest
     book.arrive(70, 120.0, stamp_ns=START + 400 * SECOND)
     assert [book.arrive(number, 120.0 + number).verdict for number in range(2, 20)] == [Reason.NONE] * 18
     book.assert_balanced()
+
+
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("ahead_s", [1, 40, 10**8])
+def test_a_straggler_of_the_old_count_with_a_stamp_far_ahead_costs_the_new_count_nothing(ahead_s, told):
+    book = counted(400)
+    if told:
+        book.ledger.counter_told(401, now_s=401.0)
+    book.arrive(1, 401.0)
+    book.arrive(401, 401.01, stamp_ns=START + (401 + ahead_s) * SECOND)
+    verdicts = [book.arrive(number, 400.0 + number).verdict for number in range(2, 500)]
+    assert verdicts == [Reason.NONE] * len(verdicts)
+    assert book.lost == [(401, Reason.GAP_IN_ID)] * told
+    book.assert_balanced()
