@@ -223,8 +223,6 @@ class CounterEpoch:
         unique_id, known_ns = arrival.unique_id, self.seen.stamp_of(arrival.unique_id)
         if unique_id in self.lost_rows and (unique_id > self.stamped_id or not arrival.has_own_time):
             return False
-        if unique_id in self.lost_rows and self._is_after_its_successors(arrival):
-            return True
         if not arrival.has_own_time:
             return self._goes_on_below(unique_id, known=known_ns is not None and not after_outage)
         if unique_id == self.last_id and 0 <= arrival.timestamp_ns - self.last_timestamp_ns < self.period_ns / 2:
@@ -232,12 +230,19 @@ class CounterEpoch:
         if arrival.timestamp_ns > self.last_timestamp_ns or known_ns:
             # Newer than all, or a number that another frame had: that of a clock which was set back, too.
             return True
-        return known_ns is None and unique_id not in self.lost_rows and unique_id < self.last_id - _NEAR
+        if unique_id in self.lost_rows:
+            return not self.misses(arrival)
+        return known_ns is None and unique_id < self.last_id - _NEAR
 
-    def _is_after_its_successors(self, arrival: Arrival) -> bool:
-        """Whether a frame is younger than those that follow its id: a late one never is."""
+    def misses(self, arrival: Arrival) -> bool:
+        """Whether a frame with a time of its own is a lost one of this count that comes late.
+
+        One that is younger than those that follow its id is of another count.
+        """
+        if arrival.unique_id not in self.lost_rows:
+            return False
         stamps_ns = self.seen.stamps_beyond(arrival.unique_id, _SUCCESSORS)
-        return bool(stamps_ns) and arrival.timestamp_ns > max(stamps_ns)
+        return not stamps_ns or arrival.timestamp_ns <= max(stamps_ns)
 
     def _goes_on_below(self, unique_id: int, *, known: bool) -> bool:
         """Without times only the numbers tell: two that follow each other, well below the last one."""

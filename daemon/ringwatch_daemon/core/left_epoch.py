@@ -30,4 +30,4 @@ class LeftEpoch:
         if not arrival.has_own_time or arrival.timestamp_ns > self.epoch.last_timestamp_ns:
             return False
         came_before = self.epoch.seen.stamp_of(arrival.unique_id) == arrival.timestamp_ns
-        return came_before or arrival.unique_id in self.epoch.lost_rows
+        return came_before or self.epoch.misses(arrival)

@@ -238,3 +238,18 @@ def test_a_straggler_of_the_old_count_with_a_stamp_far_ahead_costs_the_new_count
     assert verdicts == [Reason.NONE] * len(verdicts)
     assert book.lost == [(401, Reason.GAP_IN_ID)] * told
     book.assert_balanced()
+
+
+def test_the_first_frame_of_a_new_count_that_comes_second_is_named_though_the_old_count_has_lost_its_number():
+    book = counted(40)
+    book.ledger.disconnected()
+    book.ledger.reconnected(restarted_ns=START + 45 * SECOND)
+    for number in range(30, 70):
+        book.arrive(number, 50.0 + number)
+    lost = book.lost
+    book.arrive(70, 120.0, stamp_ns=START + 160 * SECOND)
+    assert book.arrive(2, 121.0).verdict is Reason.NONE
+    assert book.arrive(1, 122.0, stamp_ns=START + 120 * SECOND).row is not None
+    assert [book.arrive(number, 120.0 + number).verdict for number in range(3, 20)] == [Reason.NONE] * 17
+    assert book.lost == lost
+    book.assert_balanced()
