@@ -39,12 +39,12 @@ class Epoch:
     ended_ns: int
     """When the next stretch began; the end of time for the last one."""
 
-    def had_counted(self, row: Row) -> bool:
-        """Whether a frame that came then can be one of this stretch."""
+    def had_counted(self, row: Row, *, within_ns: int = 2**62) -> bool:
+        """Whether a frame that came then can be one of this stretch, counted not longer ago than that."""
         place = bisect_left(self.frames, row.unique_id, key=lambda frame: frame.unique_id)
-        found = self.frames[place : place + 1]
         return any(
-            frame.unique_id == row.unique_id and frame.counted_ns <= row.received_ns + CLOCK_NS for frame in found
+            frame.unique_id == row.unique_id and -CLOCK_NS <= row.received_ns - frame.counted_ns <= within_ns
+            for frame in self.frames[place : place + 1]
         )
 
 
@@ -203,8 +203,9 @@ def _named_by_epoch(rows: Sequence[Row], epochs: Sequence[Epoch]) -> dict[int, s
             waiting.append(row.unique_id)
             continue
         if row.reason in APART:
-            if row.reason == "LATE" and row.unique_id <= newest:
-                named[at].add(row.unique_id)  # in a row of its own: before the first one of its stretch that was seen
+            for number, epoch in enumerate(epochs):
+                if epoch.had_counted(row, within_ns=ON_THE_WAY_NS):
+                    named.setdefault(number, set()).add(row.unique_id)
             continue
         strayed = _stray(row, epochs, at, newest)
         if strayed is not None:

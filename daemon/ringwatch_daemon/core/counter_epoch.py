@@ -179,7 +179,7 @@ class CounterEpoch:
         if self.period_ns <= 0:
             return frames <= LARGEST_GAP
         clocks_ns = [timestamp_ns - self.last_timestamp_ns, received_ns - self.last_received_ns]
-        if clocks_ns[1] >= 0 and timestamp_ns - received_ns > self.lead_ns + _LEAD_SLACK_NS:
+        if clocks_ns[1] >= 0 and self._is_ahead(timestamp_ns, received_ns):
             clocks_ns[0] = clocks_ns[1]
         if frames > LARGEST_GAP:
             return frames <= _BUSY * min(clocks_ns) / self.period_ns
@@ -221,7 +221,7 @@ class CounterEpoch:
             It is the first after one: what is posted again then is the newest frame, and none far below it.
         """
         unique_id, known_ns = arrival.unique_id, self.seen.stamp_of(arrival.unique_id)
-        if unique_id in self.lost_rows and (unique_id > self.stamped_id or not arrival.has_own_time):
+        if unique_id in self.lost_rows and (unique_id > self.stamped_id or not self._tells_by_time(arrival)):
             return False
         if not arrival.has_own_time:
             return self._goes_on_below(unique_id, known=known_ns is not None and not after_outage)
@@ -234,12 +234,21 @@ class CounterEpoch:
             return not self.misses(arrival)
         return known_ns is None and unique_id < self.last_id - _NEAR
 
+    def _is_ahead(self, timestamp_ns: int, received_ns: int) -> bool:
+        """Whether a stamp lies farther ahead of its receipt than any before."""
+        return timestamp_ns - received_ns > self.lead_ns + _LEAD_SLACK_NS
+
+    def _tells_by_time(self, arrival: Arrival) -> bool:
+        """Whether a frame can be called newer or older: not by a false stamp, nor beside one close by."""
+        doubtful = self._stepped_back or self._is_ahead(arrival.timestamp_ns, arrival.received_ns)
+        return arrival.has_own_time and not (doubtful and arrival.unique_id >= self.last_id - _NEAR)
+
     def misses(self, arrival: Arrival) -> bool:
         """Whether a frame with a time of its own is a lost one of this count that comes late.
 
         One that is younger than those that follow its id is of another count.
         """
-        if arrival.unique_id not in self.lost_rows:
+        if arrival.unique_id not in self.lost_rows or arrival.unique_id < self.last_id - _NEAR:
             return False
         stamps_ns = self.seen.stamps_beyond(arrival.unique_id, _SUCCESSORS)
         return not stamps_ns or arrival.timestamp_ns <= max(stamps_ns)
