@@ -67,9 +67,9 @@ class Hearing:
         """Whether a frame may have been seen by nobody.
 
         One that none of its stretch followed; or one that set the counter back and was dropped, which looks as if
-        somebody had written its number into the counter.
+        somebody had written its number into the counter, or had a false time: it may stand in the row of a lost one.
         """
-        if {"drop", "restart"} <= set(frame.faults):
+        if "restart" in frame.faults and {"drop", "past", "future"} & set(frame.faults):
             return True
         if any(0 <= death_ns - frame.counted_ns < ON_THE_WAY_NS for death_ns in self.deaths_ns):
             return True

@@ -107,7 +107,8 @@ class CounterEpoch:
     lost_rows: OrderedDict[int, LostFrame] = field(default_factory=OrderedDict)
     frames: int = 1
     lead_ns: int = 0
-    """Farthest that a stamp was ahead of its receipt: near or below 0, unless one of the clocks is off."""
+    """Farthest but one that a stamp was ahead of its receipt: near or below 0, unless one of the clocks is off."""
+    _farthest_ns: int = 0
     _stepped_back: bool = False
     _returned_id: int = -1
 
@@ -116,7 +117,7 @@ class CounterEpoch:
         """The stretch that begins with a frame."""
         epoch = cls(arrival.unique_id, arrival.unique_id, arrival.timestamp_ns, arrival.received_ns)
         if arrival.has_own_time:
-            epoch.lead_ns = arrival.timestamp_ns - arrival.received_ns
+            epoch.lead_ns = epoch._farthest_ns = arrival.timestamp_ns - arrival.received_ns
         epoch.remember(arrival)
         return epoch
 
@@ -124,6 +125,7 @@ class CounterEpoch:
         """Know of the pace of frames, and of the clocks, what is known from the stretch before."""
         self.steps_ns.extend(old.steps_ns)
         self.lead_ns = max(self.lead_ns, old.lead_ns)
+        self._farthest_ns = max(self.lead_ns, self._farthest_ns)
 
     @property
     def period_ns(self) -> float:
@@ -150,7 +152,10 @@ class CounterEpoch:
         if arrival.has_own_time:
             # A time that was made up must not be what the next true one is held against.
             self.stamped_id, self.last_timestamp_ns = arrival.unique_id, arrival.timestamp_ns
-            self.lead_ns = max(self.lead_ns, arrival.timestamp_ns - arrival.received_ns)
+            lead_ns = arrival.timestamp_ns - arrival.received_ns
+            # One false stamp must not make the next one credible.
+            self.lead_ns = max(self.lead_ns, min(lead_ns, self._farthest_ns))
+            self._farthest_ns = max(lead_ns, self._farthest_ns)
             self._stepped_back = arrival.flag is Reason.BACKWARD_TIMESTAMP
         self.remember(arrival)
 
@@ -227,7 +232,8 @@ class CounterEpoch:
             return self._goes_on_below(unique_id, known=known_ns is not None and not after_outage)
         if unique_id == self.last_id and 0 <= arrival.timestamp_ns - self.last_timestamp_ns < self.period_ns / 2:
             return False  # the same frame posted again, with the time of the post
-        if arrival.timestamp_ns > self.last_timestamp_ns or known_ns:
+        is_ahead = self._is_ahead(arrival.timestamp_ns, arrival.received_ns)
+        if (arrival.timestamp_ns > self.last_timestamp_ns and not is_ahead) or known_ns:
             # Newer than all, or a number that another frame had: that of a clock which was set back, too.
             return True
         if unique_id in self.lost_rows:

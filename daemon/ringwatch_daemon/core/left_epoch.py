@@ -27,7 +27,9 @@ class LeftEpoch:
 
     def knows(self, arrival: Arrival) -> bool:
         """Whether a frame is one of this stretch once more, or one of its lost ones that comes late."""
-        if not arrival.has_own_time or arrival.timestamp_ns > self.epoch.last_timestamp_ns:
+        beyond = max(arrival.unique_id + 1 - self.epoch.stamped_id, 0)
+        newest_ns = self.epoch.last_timestamp_ns + beyond * self.epoch.period_ns
+        if not arrival.has_own_time or arrival.timestamp_ns > newest_ns:
             return False
         came_before = self.epoch.seen.stamp_of(arrival.unique_id) == arrival.timestamp_ns
         return came_before or self.epoch.misses(arrival)
