@@ -254,4 +254,6 @@ def _place(row: Row, epochs: Sequence[Epoch], at: int, newest: int) -> tuple[int
     for number in range(len(epochs) - 1, at, -1):
         if epochs[number].had_counted(row):
             return number, row.unique_id
+    if at >= 0 and epochs[at].had_counted(row, within_ns=ON_THE_WAY_NS):
+        return at, newest  # out of its order, and with a time by which it seemed to begin a new count
     raise Violation(f"row of frame {row.unique_id} stands in the file, and the detector served no such frame then")

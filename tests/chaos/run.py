@@ -1,4 +1,4 @@
-"""``make chaos``: kills and faults at random moments, then nonsense on every way in; a seed repeats them.
+"""``make chaos``: kills and faults at random moments, nonsense on every way in, nights of the ledger, from a seed.
 
 Ends with 0 when every promise held, else with 1 and the seed and round that broke one.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from chaos.fuzz import fuzz, fuzz_table
 from chaos.fuzz_targets import BURST, SOCKETS, TARGETS
+from chaos.ledger_nights import ledger_nights
 from chaos.night import Night, faults_for
 from chaos.rush import CONNECTIONS, rush
 from chaos.table import Tally, table_of
@@ -22,6 +23,7 @@ from chaos.violations import Violation
 ROUNDS_A_BEAMLINE = 50
 CHANNEL_ACCESS_EVERY = 4
 MESSAGES = 100_000
+LEDGER_NIGHTS = 500
 
 
 def main(arguments: list[str]) -> int:
@@ -35,6 +37,7 @@ def main(arguments: list[str]) -> int:
         print(f"{tally.rounds} rounds in {time.monotonic() - begun_s:.0f} s", flush=True)
         _crowds(options)
         _nonsense(options)
+        ledger_nights(options.seed, nights=options.ledger_nights, tell=_say)
     except Violation as error:
         complaint = str(error)
     except KeyboardInterrupt:
@@ -86,6 +89,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--kind", default="", help="only faults whose name has this")
     parser.add_argument("--connections", type=int, default=CONNECTIONS, help="connections at once; 0 for none")
     parser.add_argument("--messages", type=int, default=MESSAGES, help="of nonsense; 0 for none")
+    parser.add_argument("--ledger-nights", type=int, default=LEDGER_NIGHTS, help="of the ledger alone, in made-up time")
     parser.add_argument("--folder", type=Path, help="where the runs are written for the time being")
     return parser.parse_args(arguments)
 
