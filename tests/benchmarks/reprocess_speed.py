@@ -43,7 +43,7 @@ from ringwatch_pipelines.patterns import Pattern
 from ringwatch_pipelines.reduction.counting import with_counts
 from ringwatch_simulators.supply import Exposure
 
-FRAMES, WARM = 72, 12
+FRAMES, WARM = 192, 12
 ROUNDS = 3
 OVERLAP_AT_LEAST, PYFAI_AT_LEAST = 0.8, 8.0
 READING, ANALYSIS, WRITING, WHOLE = (
@@ -186,9 +186,9 @@ class Work:
 
 
 def frame_s(times: Callable[[], Iterator[float]]) -> float:
-    """Mean time of a frame, once warm."""
-    stamps = list(times())
-    return (stamps[-1] - stamps[WARM]) / (len(stamps) - 1 - WARM)
+    """Time from frame to frame, once warm: the slope of all, as some come in batches."""
+    stamps = list(times())[WARM:]
+    return float(np.polyfit(np.arange(len(stamps)), stamps, deg=1)[0])
 
 
 @contextmanager
