@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import cycle
 
 import numpy as np
 from pyFAI.detectors import detector_factory
@@ -15,6 +16,8 @@ from ringwatch_pipelines.reduction.integration import Binning, build_operator, g
 
 BINS, THREADS, POLARIZATION, RANGE_DEG = 2048, 2, 0.99, (0.0, 10.0)
 SATURATION = 65535.0
+FRAMES = 8
+"""Taken in turn, more than caches hold: a frame of a detector comes from memory."""
 PONI = """Detector: Perkin
 Detector_config: {"pixel1": 0.0002, "pixel2": 0.0002, "orientation": 3}
 Distance: 1.6
@@ -27,14 +30,16 @@ Wavelength: 1.173e-11
 
 
 class Work:
-    """A full-size frame with everything that belongs to it."""
+    """Full-size frames with everything that belongs to them."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
         self.geometry = geometry_from_poni(PONI, origin="the benchmark", shape=(2048, 2048))
         shape = self.geometry.shape
         self.dark = rng.normal(3700, 30, shape).astype(np.float32)
-        self.frame = (self.dark + rng.poisson(900.0, shape)).astype(np.uint16)
+        light = rng.poisson(900.0, shape).astype(np.float32)
+        rolled = (np.roll(light, 16 * number, axis=1) for number in range(FRAMES))
+        self.frames = [(self.dark + each).astype(np.uint16) for each in rolled]
         self.mask = rng.random(shape) < 0.002
         self.mask[[0, -1]] = True
 
@@ -52,10 +57,10 @@ class Work:
             binning=Binning(BINS, *RANGE_DEG, splitting),
             threads=THREADS,
         )
-        dark = operator.dark_sums(Dark(self.dark))
+        dark, frames = operator.dark_sums(Dark(self.dark)), cycle(self.frames)
 
         def task():
-            return pattern_from_sums(sums=operator.integrate(self.frame, dark=dark).sums, axis=operator.axis)
+            return pattern_from_sums(sums=operator.integrate(next(frames), dark=dark).sums, axis=operator.axis)
 
         return task
 
@@ -71,24 +76,29 @@ class Work:
             detector=detector_factory(geometry.detector, json.loads(geometry.detector_config)),
             wavelength=geometry.wavelength_m,
         )
-        return partial(
+        integrate = partial(
             integrator.integrate1d_ng,
-            self.frame,
-            BINS,
+            npt=BINS,
             unit="2th_deg",
             radial_range=RANGE_DEG,
             method=(splitting, engine, "cython"),
             mask=self.mask,
             dark=self.dark,
             polarization_factor=POLARIZATION,
-            variance=self.frame - self.dark,
         )
+        frames = cycle([(frame, frame - self.dark) for frame in self.frames])
+
+        def task():
+            frame, variance = next(frames)
+            return integrate(frame, variance=variance)
+
+        return task
 
     def reading(self):
-        """The frame's sum, by as many threads."""
+        """A frame's sum, by as many threads."""
         pool = ThreadPoolExecutor(THREADS)
-        parts = np.array_split(self.frame, THREADS)
-        return lambda: sum(pool.map(partial(np.sum, dtype=np.uint64), parts))
+        frames = cycle([np.array_split(frame, THREADS) for frame in self.frames])
+        return lambda: sum(pool.map(partial(np.sum, dtype=np.uint64), next(frames)))
 
 
 def require_same_result(mine, reference) -> None:
