@@ -39,6 +39,8 @@ from ringwatch_daemon.sources.watchdog import FrameWatchdog
 _log = logging.getLogger(__name__)
 _TICK_S = 0.2
 _RESUBSCRIBE_S = 1.0
+_SEARCH_S = (2.0, 10.0)
+"""How long to wait for a server that is gone before it is searched anew, at first and at most."""
 _LOOK_S = 1.0
 _HELD_FRAMES = 16
 """Frames that wait at most until it is known whether the IOC is the one of before."""
@@ -151,7 +153,11 @@ def _note(state: DetectorState, pv: str, value: Any) -> None:
 
 
 class _Subscription:
-    """A monitor that is begun again when it ends for whatever reason."""
+    """A monitor that is begun again when it ends for whatever reason, and now and then while its server is gone.
+
+    The network layer searches ever more rarely, and may hear of a server that is back half a minute later; a new
+    channel is searched for at once.
+    """
 
     def __init__(
         self,
@@ -164,9 +170,13 @@ class _Subscription:
         self._monitor_now: Callable[[], Any] = lambda: context.monitor(
             pv, self._event, request=request, notify_disconnect=True, queue=queue
         )
+        self._forget_channel: Callable[[], None] = lambda: context.disconnect(pv)
         self._queue = queue
         self._handle = handle
         self._ended_s: float | None = None
+        self._is_gone = False
+        self._gone_s: float | None = None
+        self._search_s = _SEARCH_S[0]
         self._looked_s = 0.0
         self._monitor = self._begin()
 
@@ -178,6 +188,7 @@ class _Subscription:
         return monitor
 
     def _event(self, value: Any) -> None:
+        self._is_gone = isinstance(value, Disconnected)
         try:
             self._handle(value)
         except Exception:  # noqa: BLE001 - p4p drops a subscription whose callback raises, whatever it is
@@ -185,6 +196,7 @@ class _Subscription:
 
     def mend(self, now_s: float) -> None:
         """Begin again, a while after the subscription ended; look for events that woke nobody."""
+        self._search(now_s)
         if self._monitor._S is not None:  # p4p tells in no other way that it gave a subscription up
             self._ended_s = None
             if now_s - self._looked_s > _LOOK_S:
@@ -196,6 +208,18 @@ class _Subscription:
         elif now_s - self._ended_s > _RESUBSCRIBE_S:
             self._monitor.close()
             self._ended_s = None
+            self._monitor = self._begin()
+
+    def _search(self, now_s: float) -> None:
+        """Search anew for a server that is gone, the longer it is the more rarely."""
+        if not self._is_gone:
+            self._gone_s, self._search_s = None, _SEARCH_S[0]
+        elif self._gone_s is None:
+            self._gone_s = now_s
+        elif now_s - self._gone_s > self._search_s:
+            self._gone_s, self._search_s = now_s, min(2 * self._search_s, _SEARCH_S[1])
+            self._monitor.close()
+            self._forget_channel()
             self._monitor = self._begin()
 
     def close(self) -> None:
