@@ -211,7 +211,8 @@ def _named_by_epoch(rows: Sequence[Row], epochs: Sequence[Epoch]) -> dict[int, s
         if strayed is not None:
             named.setdefault(strayed, set()).add(row.unique_id)
             continue
-        before, (at, newest) = (at, newest), _place(row, epochs, at, newest)
+        begun = any(unique_id <= newest for unique_id in waiting)  # lost frames of the next count
+        before, (at, newest) = (at, newest), _place(row, epochs, at, newest, goes_on=not begun)
         for unique_id in _of_stretch_before(waiting, before[1]) if before[0] != at else ():
             named.setdefault(before[0], set()).add(unique_id)
             waiting.remove(unique_id)
@@ -247,9 +248,9 @@ def _stray(row: Row, epochs: Sequence[Epoch], at: int, newest: int) -> int | Non
     return at - 1 if not follows and epochs[at - 1].had_counted(row) else None
 
 
-def _place(row: Row, epochs: Sequence[Epoch], at: int, newest: int) -> tuple[int, int]:
+def _place(row: Row, epochs: Sequence[Epoch], at: int, newest: int, *, goes_on: bool) -> tuple[int, int]:
     """The stretch and the new place in it of a frame that came."""
-    if at >= 0 and row.unique_id > newest and epochs[at].had_counted(row):
+    if goes_on and at >= 0 and row.unique_id > newest and epochs[at].had_counted(row):
         return at, row.unique_id
     for number in range(len(epochs) - 1, at, -1):
         if epochs[number].had_counted(row):

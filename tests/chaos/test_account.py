@@ -91,6 +91,13 @@ def test_lost_rows_that_go_on_from_the_old_count_belong_to_it():
     assert account(rows, first + second).unnamed == []
 
 
+def test_lost_rows_of_a_new_count_tell_that_a_frame_with_the_number_that_came_next_is_of_that_count():
+    first, second = served(*range(1, 17)), served(*range(1, 22), start_ns=START_NS + 50 * PERIOD_NS)
+    rows = [*map(row, first[:15]), lost(16, "IOC_RESTARTED")]
+    rows += [*(lost(number, "IOC_RESTARTED") for number in range(1, 16)), *map(row, second[15:])]
+    assert account(rows, first + second).unnamed == []
+
+
 def test_a_frame_that_comes_after_the_counter_began_anew_belongs_to_the_old_count():
     first, second = served(*range(1, 31)), served(*range(1, 11), start_ns=START_NS + 30 * PERIOD_NS)
     rows = [row(frame) for frame in [*first[:29], second[0]]]
