@@ -212,9 +212,10 @@ class CounterEpoch:
 
         Some IOCs go on where their counter was; such an id is beyond what could be counted since the start.
         """
-        if not restarted_ns or not arrival.has_own_time:
+        if not restarted_ns:
             return False
-        since_ns = max(arrival.timestamp_ns - restarted_ns, 0)
+        at_ns = arrival.timestamp_ns if arrival.has_own_time else arrival.received_ns
+        since_ns = max(at_ns - restarted_ns, 0)
         return self.period_ns <= 0 or arrival.unique_id <= _BUSY * since_ns / self.period_ns + GAP_SLACK
 
     def is_left_by(self, arrival: Arrival, *, after_outage: bool = False) -> bool:
