@@ -6,6 +6,7 @@ from statistics import median
 
 from ringwatch_daemon.core.records import FrameState, Reason
 from ringwatch_daemon.core.remembered_ids import RememberedIds
+from ringwatch_daemon.core.stamp_lead import StampLead
 
 REMEMBERED_IDS = 8192
 """How far back a duplicate or a late frame is recognised."""
@@ -23,8 +24,6 @@ _BUSY = 1.25
 """The frame period is known this well."""
 _NEAR = 16
 """A frame that comes late is at most so many behind."""
-_LEAD_SLACK_NS = 50_000_000
-"""How much sooner than ever a frame may come to hand."""
 _SUCCESSORS = 2
 """Frames whose times tell that one is not late: one of them alone may have a false stamp."""
 _REGULAR = 0.25
@@ -106,9 +105,7 @@ class CounterEpoch:
     seen: RememberedIds = field(default_factory=lambda: RememberedIds(REMEMBERED_IDS))
     lost_rows: OrderedDict[int, LostFrame] = field(default_factory=OrderedDict)
     frames: int = 1
-    lead_ns: int = 0
-    """Farthest but one that a stamp was ahead of its receipt: near or below 0, unless one of the clocks is off."""
-    _farthest_ns: int = 0
+    lead: StampLead = field(default_factory=StampLead)
     _stepped_back: bool = False
     _returned_id: int = -1
 
@@ -117,15 +114,15 @@ class CounterEpoch:
         """The stretch that begins with a frame."""
         epoch = cls(arrival.unique_id, arrival.unique_id, arrival.timestamp_ns, arrival.received_ns)
         if arrival.has_own_time:
-            epoch.lead_ns = epoch._farthest_ns = arrival.timestamp_ns - arrival.received_ns
+            lead_ns = arrival.timestamp_ns - arrival.received_ns
+            epoch.lead = StampLead(lead_ns, lead_ns)
         epoch.remember(arrival)
         return epoch
 
     def take_over_from(self, old: "CounterEpoch") -> None:
         """Know of the pace of frames, and of the clocks, what is known from the stretch before."""
         self.steps_ns.extend(old.steps_ns)
-        self.lead_ns = max(self.lead_ns, old.lead_ns)
-        self._farthest_ns = max(self.lead_ns, self._farthest_ns)
+        self.lead.take_over(old.lead)
 
     @property
     def period_ns(self) -> float:
@@ -152,10 +149,7 @@ class CounterEpoch:
         if arrival.has_own_time:
             # A time that was made up must not be what the next true one is held against.
             self.stamped_id, self.last_timestamp_ns = arrival.unique_id, arrival.timestamp_ns
-            lead_ns = arrival.timestamp_ns - arrival.received_ns
-            # One false stamp must not make the next one credible.
-            self.lead_ns = max(self.lead_ns, min(lead_ns, self._farthest_ns))
-            self._farthest_ns = max(lead_ns, self._farthest_ns)
+            self.lead.note(arrival.timestamp_ns, arrival.received_ns)
             self._stepped_back = arrival.flag is Reason.BACKWARD_TIMESTAMP
         self.remember(arrival)
 
@@ -184,7 +178,7 @@ class CounterEpoch:
         if self.period_ns <= 0:
             return frames <= LARGEST_GAP
         clocks_ns = [timestamp_ns - self.last_timestamp_ns, received_ns - self.last_received_ns]
-        if clocks_ns[1] >= 0 and self._is_ahead(timestamp_ns, received_ns):
+        if clocks_ns[1] >= 0 and self.lead.is_passed_by(timestamp_ns, received_ns):
             clocks_ns[0] = clocks_ns[1]
         if frames > LARGEST_GAP:
             return frames <= _BUSY * min(clocks_ns) / self.period_ns
@@ -233,7 +227,7 @@ class CounterEpoch:
             return self._goes_on_below(unique_id, known=known_ns is not None and not after_outage)
         if unique_id == self.last_id and 0 <= arrival.timestamp_ns - self.last_timestamp_ns < self.period_ns / 2:
             return False  # the same frame posted again, with the time of the post
-        is_ahead = self._is_ahead(arrival.timestamp_ns, arrival.received_ns)
+        is_ahead = self.lead.is_passed_by(arrival.timestamp_ns, arrival.received_ns)
         if (arrival.timestamp_ns > self.last_timestamp_ns and not is_ahead) or known_ns:
             # Newer than all, or a number that another frame had: that of a clock which was set back, too.
             return True
@@ -241,13 +235,9 @@ class CounterEpoch:
             return not self.misses(arrival)
         return known_ns is None and unique_id < self.last_id - _NEAR
 
-    def _is_ahead(self, timestamp_ns: int, received_ns: int) -> bool:
-        """Whether a stamp lies farther ahead of its receipt than any before."""
-        return timestamp_ns - received_ns > self.lead_ns + _LEAD_SLACK_NS
-
     def _tells_by_time(self, arrival: Arrival) -> bool:
         """Whether a frame can be called newer or older: not by a false stamp, nor beside one close by."""
-        doubtful = self._stepped_back or self._is_ahead(arrival.timestamp_ns, arrival.received_ns)
+        doubtful = self._stepped_back or self.lead.is_passed_by(arrival.timestamp_ns, arrival.received_ns)
         return arrival.has_own_time and not (doubtful and arrival.unique_id >= self.last_id - _NEAR)
 
     def misses(self, arrival: Arrival) -> bool:
