@@ -289,8 +289,8 @@ class Ledger:
 
     def _backward(self, epoch: CounterEpoch, arrival: Arrival) -> Admission:
         is_copy = epoch.seen.stamp_of(arrival.unique_id) == arrival.timestamp_ns
-        after_outage = self._away is not Reason.NONE
-        if not is_copy and (arrival.unique_id > epoch.last_id or epoch.is_left_by(arrival, after_outage=after_outage)):
+        restarted = epoch.counts_anew(arrival, self._restarted_ns)
+        if not is_copy and (restarted or epoch.is_left_by(arrival, after_outage=self._away is not Reason.NONE)):
             return self._new_epoch(epoch, arrival)
         return self._again(epoch, arrival)
 

@@ -86,12 +86,14 @@ def test_a_restart_that_is_known_begins_a_new_count_even_where_its_ids_are_beyon
     assert lost(arrive(ledger, 5, 12)) == [(number, "IOC_RESTARTED") for number in range(1, 5)]
 
 
-def test_a_restart_that_is_known_begins_a_new_count_also_with_a_frame_that_has_no_time_of_its_own():
+@pytest.mark.parametrize("unique_id", [2, 12, 20, 25])
+def test_a_restart_that_is_known_begins_a_new_count_also_with_a_frame_that_has_no_time_of_its_own(unique_id):
     ledger = counting(20)
     ledger.disconnected()
     ledger.reconnected(restarted_ns=START + 30 * SECOND)
-    first = ledger.arrive(unique_id=25, timestamp_ns=0, received_ns=START + 60 * SECOND, exposure_s=0.1)
-    assert lost(first) == [(number, "IOC_RESTARTED") for number in range(1, 25)]
+    first = ledger.arrive(unique_id=unique_id, timestamp_ns=0, received_ns=START + 60 * SECOND, exposure_s=0.1)
+    assert lost(first) == [(number, "IOC_RESTARTED") for number in range(1, unique_id)]
+    assert not arrive(ledger, unique_id + 1, 61).lost
 
 
 def test_an_ioc_that_goes_on_where_its_counter_was_is_believed():
