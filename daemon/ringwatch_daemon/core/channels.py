@@ -34,7 +34,10 @@ class Channel(Generic[T]):
         self._high_water = 0
         self._refused = 0
         self._closed = False
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._crowded = threading.Condition(lock)
+        """Told apart from `_changed`, so that who gathers is not woken by every item."""
 
     def offer(self, item: T) -> bool:
         """Put `item` if there is room; say whether there was. Never waits."""
@@ -89,11 +92,17 @@ class Channel(Generic[T]):
             self._changed.notify_all()
             return items
 
+    def gather(self, timeout_s: float) -> None:
+        """Let items come for so long, or until the channel is half full or closed."""
+        with self._crowded:
+            self._crowded.wait_for(lambda: self._closed or self._is_crowded, timeout_s)
+
     def close(self) -> None:
         """Take no more; what is inside can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            self._crowded.notify_all()
 
     @property
     def closed(self) -> bool:
@@ -109,3 +118,9 @@ class Channel(Generic[T]):
         self._items.append(item)
         self._high_water = max(self._high_water, len(self._items))
         self._changed.notify_all()
+        if self._is_crowded:
+            self._crowded.notify_all()
+
+    @property
+    def _is_crowded(self) -> bool:
+        return 2 * len(self._items) >= self._capacity

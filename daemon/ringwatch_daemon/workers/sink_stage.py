@@ -1,7 +1,6 @@
 """The last stage: records into the sinks, in order, in batches."""
 
 import logging
-import time
 from contextlib import ExitStack
 from functools import partial
 from threading import Event as StopRequest
@@ -25,8 +24,8 @@ LONGEST_GATHER_S = 0.1
 class SinkStage:
     """Hands every record to every sink, the file before the stream.
 
-    A batch is whatever waits, and begins a moment after the last frames at the soonest: one record when the run
-    is calm, many when it is not, so that the cost of making a batch durable falls just when time is
+    A batch is whatever waits, and begins a moment after the last frames at the soonest, unless many wait: one record
+    when the run is calm, many when it is not, so that the cost of making a batch durable falls just when time is
     short. A result is published only after the batch it belongs to is in the file.
 
     Parameters
@@ -88,7 +87,7 @@ class SinkStage:
                 self._turned(bool(batch))
                 frames = sum(isinstance(record, FrameRecord) for record in batch)
                 rest_s = min(frames * GATHER_S, LONGEST_GATHER_S) - (self._clock.monotonic_s() - began_s)
-                time.sleep(min(max(rest_s, 0.0), LONGEST_GATHER_S))
+                self._records.gather(min(max(rest_s, 0.0), LONGEST_GATHER_S))
         except ChannelClosed:
             LOG.debug("all records are handed over")
 

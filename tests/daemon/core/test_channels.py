@@ -82,6 +82,20 @@ def test_closing_frees_a_reader_that_waits():
     assert ended.wait(PATIENCE_S)
 
 
+@pytest.mark.parametrize("ended_by", ["half of its capacity", "closing"])
+def test_gathering_ends_early_when_many_wait_or_none_will_come(ended_by):
+    channel = Channel("test", 4)
+    channel.put(1)
+    gathering = threading.Thread(target=channel.gather, args=(PATIENCE_S,), daemon=True)
+    gathering.start()
+    if ended_by == "closing":
+        channel.close()
+    else:
+        channel.put(2)
+    gathering.join(PATIENCE_S / 2)
+    assert not gathering.is_alive()
+
+
 def test_many_writers_and_one_reader_lose_nothing_and_keep_each_writers_order():
     channel: Channel[tuple[int, int]] = Channel("numbers", 3)
     writers = [in_thread(lambda who=who: [channel.put((who, number)) for number in range(200)]) for who in range(4)]
