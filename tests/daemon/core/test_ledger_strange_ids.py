@@ -215,12 +215,18 @@ def test_after_an_outage_a_frame_without_a_time_is_a_new_counts_or_the_newest_on
         assert [row.state for row in book.rows[-2:]] == [FrameState.PROCESSED] * 2
 
 
-def test_a_new_count_is_none_of_the_lost_frames_of_the_old_one_though_the_newest_stamp_lies_ahead():
+def begun_late(first: int, last: int) -> Book:
+    """A book of a count whose first frames were lost, after another one."""
     book = counted(40)
     book.ledger.disconnected()
     book.ledger.reconnected(restarted_ns=START + 45 * SECOND)
-    for number in range(30, 70):
+    for number in range(first, last + 1):
         book.arrive(number, 50.0 + number)
+    return book
+
+
+def test_a_new_count_is_none_of_the_lost_frames_of_the_old_one_though_the_newest_stamp_lies_ahead():
+    book = begun_late(30, 69)
     book.arrive(70, 120.0, stamp_ns=START + 400 * SECOND)
     assert [book.arrive(number, 120.0 + number).verdict for number in range(2, 20)] == [Reason.NONE] * 18
     book.assert_balanced()
@@ -241,11 +247,7 @@ def test_a_straggler_of_the_old_count_with_a_stamp_far_ahead_costs_the_new_count
 
 
 def test_the_first_frame_of_a_new_count_that_comes_second_is_named_though_the_old_count_has_lost_its_number():
-    book = counted(40)
-    book.ledger.disconnected()
-    book.ledger.reconnected(restarted_ns=START + 45 * SECOND)
-    for number in range(30, 70):
-        book.arrive(number, 50.0 + number)
+    book = begun_late(30, 69)
     lost = book.lost
     book.arrive(70, 120.0, stamp_ns=START + 160 * SECOND)
     assert book.arrive(2, 121.0).verdict is Reason.NONE
