@@ -107,8 +107,12 @@ class Ledger:
         self._restarted_ns = restarted_ns
 
     def counter_told(self, count: int | None, *, now_s: float) -> None:
-        """Note how far the detector says that it has counted, None when it can be heard no more."""
-        self._counter.tell(count, last_id=None if self._epoch is None else self._epoch.last_id, now_s=now_s)
+        """Note how far the detector says that it has counted, None when it can be heard no more.
+
+        After an outage it may be heard before any frame is, and of another count than the last one.
+        """
+        last_id = None if self._epoch is None or self._away is not Reason.NONE else self._epoch.last_id
+        self._counter.tell(count, last_id=last_id, now_s=now_s)
 
     def give_up(self, *, now_ns: int, now_s: float, after_s: float) -> GivenUp | None:
         """Name the frames that the detector has counted and that never came.

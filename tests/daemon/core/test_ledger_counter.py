@@ -86,6 +86,21 @@ def test_a_restart_that_is_known_begins_a_new_count_even_where_its_ids_are_beyon
     assert lost(arrive(ledger, 5, 12)) == [(number, "IOC_RESTARTED") for number in range(1, 5)]
 
 
+@pytest.mark.parametrize("heard_before", [1, 5, 18, 30])
+def test_what_a_killed_ioc_had_counted_is_lost_with_it_also_where_the_next_one_is_first_heard_by_its_counter(
+    heard_before,
+):
+    ledger = counting(10)
+    ledger.counter_told(12, now_s=12)
+    ledger.disconnected()
+    ledger.counter_told(None, now_s=12)
+    for number in range(heard_before + 1):
+        ledger.counter_told(number, now_s=20 + number)
+    ledger.reconnected(restarted_ns=START + 16 * SECOND)
+    told = lost(arrive(ledger, heard_before, 20 + heard_before))
+    assert told == [(number, "IOC_RESTARTED") for number in (11, 12, *range(1, heard_before))]
+
+
 @pytest.mark.parametrize("unique_id", [2, 12, 20, 25])
 def test_a_restart_that_is_known_begins_a_new_count_also_with_a_frame_that_has_no_time_of_its_own(unique_id):
     ledger = counting(20)
