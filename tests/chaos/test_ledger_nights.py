@@ -17,10 +17,10 @@ def test_every_frame_of_many_nights_full_of_faults_has_a_name():
 def test_a_row_that_is_forgotten_is_found():
     night = LedgerNight(random.Random(5))
     night.frames(50)
-    forgotten = night.rows.pop(20)
-    night.received_ns.pop(20)
+    forgotten = night.book.rows.pop(20)
+    night.book.received_ns.pop(20)
     with pytest.raises(Violation, match="49 rows, and the totals"):
         night.account()
-    night.rows.insert(20, night.rows[19])
-    night.received_ns.insert(20, night.received_ns[19] + 1)
+    night.book.rows.insert(20, night.book.rows[19])
+    night.book.received_ns.insert(20, night.book.received_ns[19] + 1)
     assert night.account().unnamed == [f"frame {forgotten.unique_id} of the stretch up to 50"]

@@ -3,41 +3,25 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringwatch_daemon.core.ledger import EnteredRow, Ledger
-from ringwatch_daemon.core.records import FrameState, Reason, Totals
+from fakes.ledger_book import LedgerBook
+from ringwatch_daemon.core.ledger import EnteredRow
+from ringwatch_daemon.core.records import FrameState, Totals
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 
 
-class Book:
-    """A ledger whose rows are written down, as the file does."""
-
-    def __init__(self) -> None:
-        self.ledger = Ledger()
-        self.rows: list[EnteredRow] = []
+class Book(LedgerBook):
+    """The book of a process."""
 
     def arrive(self, unique_id: int, second: float) -> None:
-        stamp = START + round(second * SECOND)
-        admission = self.ledger.arrive(
-            unique_id=unique_id, timestamp_ns=stamp, received_ns=stamp + SECOND, exposure_s=0.1
-        )
-        for lost in admission.lost:
-            self.rows.append(EnteredRow(lost.row, lost.unique_id, 0, FrameState.LOST, lost.reason))
-        if admission.correction is not None:
-            row = admission.correction.row
-            old = self.rows[row]
-            state, reason = admission.correction.state, admission.correction.reason
-            self.rows[row] = EnteredRow(row, old.unique_id, 0, state, reason)
-        if admission.row is not None:
-            state = FrameState.PROCESSED if admission.verdict is Reason.NONE else FrameState.REJECTED
-            self.ledger.settle(state, admission.verdict)
-            self.rows.append(EnteredRow(admission.row, unique_id, admission.timestamp_ns, state, admission.verdict))
+        stamp_ns = START + round(second * SECOND)
+        self.enter(unique_id=unique_id, timestamp_ns=stamp_ns, received_ns=stamp_ns + SECOND)
 
     def cut(self, rows: int) -> "Book":
         """The book of a process that found so many rows in the file."""
         book = Book()
-        book.rows = self.rows[:rows]
+        book.rows, book.received_ns = self.rows[:rows], self.received_ns[:rows]
         states = [row.state for row in book.rows]
         reasons = [row.reason for row in book.rows if row.reason]
         totals = Totals(

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringwatch_daemon.core.ledger import Admission, EnteredRow, Ledger
+from fakes.ledger_book import LedgerBook
+from ringwatch_daemon.core.ledger import Admission
 from ringwatch_daemon.core.records import FrameState, Reason
 
 SECOND = 1_000_000_000
@@ -12,29 +13,18 @@ START = 1_700_000_000 * SECOND
 LARGEST = 2**31 - 1
 
 
-class Book:
-    """A ledger, and the rows that it leaves in a file."""
+class Book(LedgerBook):
+    """A book of frames whose times are given in seconds, and of what was called lost when it was."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger()
-        self.rows: list[EnteredRow] = []
+        super().__init__()
+        self.lost: list[tuple[int, str]] = []
 
     def arrive(self, unique_id: int, second: float, *, stamp_ns: int | None = None) -> Admission:
         received_ns = START + round(second * SECOND)
-        admission = self.ledger.arrive(
-            unique_id=unique_id,
-            timestamp_ns=received_ns if stamp_ns is None else stamp_ns,
-            received_ns=received_ns,
-            exposure_s=0.1,
-        )
-        self.rows += [
-            EnteredRow(frame.row, frame.unique_id, 0, FrameState.LOST, frame.reason) for frame in admission.lost
-        ]
-        if admission.row is not None:
-            good = admission.verdict is Reason.NONE
-            state = FrameState.PROCESSED if good else FrameState.REJECTED
-            self.ledger.settle(state, admission.verdict)
-            self.rows.append(EnteredRow(admission.row, unique_id, admission.timestamp_ns, state, admission.verdict))
+        timestamp_ns = received_ns if stamp_ns is None else stamp_ns
+        admission = self.enter(unique_id=unique_id, timestamp_ns=timestamp_ns, received_ns=received_ns)
+        self.lost += [(frame.unique_id, str(frame.reason)) for frame in admission.lost]
         return admission
 
     def count(self, first: int, last: int) -> None:
@@ -44,14 +34,10 @@ class Book:
     def resumed(self) -> "Book":
         """The book of the next process, which has seen the file."""
         book = Book()
-        book.rows = list(self.rows)
+        book.rows, book.received_ns, book.lost = list(self.rows), list(self.received_ns), list(self.lost)
         book.ledger.resume(book.rows, self.ledger.totals)
         book.ledger.daemon_was_down()
         return book
-
-    @property
-    def lost(self) -> list[tuple[int, str]]:
-        return [(row.unique_id, str(row.reason)) for row in self.rows if row.state is FrameState.LOST]
 
     def assert_balanced(self) -> None:
         totals = self.ledger.totals
@@ -248,7 +234,7 @@ def test_a_straggler_of_the_old_count_with_a_stamp_far_ahead_costs_the_new_count
 
 def test_the_first_frame_of_a_new_count_that_comes_second_is_named_though_the_old_count_has_lost_its_number():
     book = begun_late(30, 69)
-    lost = book.lost
+    lost = list(book.lost)
     book.arrive(70, 120.0, stamp_ns=START + 160 * SECOND)
     assert book.arrive(2, 121.0).verdict is Reason.NONE
     assert book.arrive(1, 122.0, stamp_ns=START + 120 * SECOND).row is not None
