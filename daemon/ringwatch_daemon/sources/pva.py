@@ -195,7 +195,7 @@ class _Subscription:
             _log.exception("an event could not be handled")
 
     def mend(self, now_s: float) -> None:
-        """Begin again, a while after the subscription ended; look for events that woke nobody."""
+        """Begin again, a while after the subscription ended or its server went; look for events that woke nobody."""
         self._search(now_s)
         if self._monitor._S is not None:  # p4p tells in no other way that it gave a subscription up
             self._ended_s = None
